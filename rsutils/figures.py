@@ -1,0 +1,265 @@
+"""Plotly figures that say what they show: a finding as title, labelled axes, and words for the unsighted.
+
+Arrays stay float32 typed arrays: in a saved notebook they take one line and about five bytes a value, where
+plain lists take one line and about twenty-five bytes a value.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape, unescape
+from textwrap import wrap
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from plotly.colors import diverging
+
+from rsutils.errors import CourseError
+
+Values = torch.Tensor | np.ndarray | Sequence[float]
+Series = Mapping[str, Values] | Values
+Labels = Sequence[str] | None
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "x", "star")
+POSITIVE_IS_RED = diverging.RdBu[::-1]
+ROW_HEIGHT, MOST_LABELS = 19, 36
+
+_axis = dict(
+    gridcolor="#e5e5e5", zerolinecolor="#999999", linecolor="#999999", automargin=True, ticks="outside"
+)
+TEMPLATE = go.layout.Template(
+    layout=dict(
+        font=dict(size=14, color="#1a1a1a"),
+        title=dict(
+            font=dict(size=17), x=0, xref="paper", xanchor="left", y=1, yanchor="bottom", yref="paper"
+        ),
+        colorway=OKABE_ITO,
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+        margin=dict(l=70, r=30, b=60),
+        xaxis=_axis,
+        yaxis=_axis,
+        hoverlabel=dict(font=dict(size=14)),
+    )
+)
+
+
+class Figure(go.Figure):
+    """A plotly figure whose plain-text form is its title and its alt text, so that a notebook read without
+    plotly, by a screen reader or by a comparison of outputs, still says what the figure shows."""
+
+    @property
+    def words(self) -> str:
+        """Title and alt text, one a line."""
+        return f"{unescape(self.layout.title.text.replace('<br>', ' '))}\n{self.layout.meta['alt']}"
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def _repr_mimebundle_(self, include=None, exclude=None, **kwargs) -> dict:
+        return {**super()._repr_mimebundle_(include, exclude, **kwargs), "text/plain": self.words}
+
+    # IPython would prefer these two, which show the picture without the words.
+    _ipython_display_ = None
+    _repr_html_ = None
+
+
+def finish(fig: go.Figure, *, title: str, x: str, y: str, alt: str, height: int = 420) -> Figure:
+    """Give any plotly figure the course's look, its title, axis titles and alt text.
+
+    `height` is in pixels, without the title. Raises CourseError where a text is missing.
+    """
+    for name, text in dict(title=title, x=x, y=y, alt=alt).items():
+        if not isinstance(text, str) or not text.strip():
+            raise CourseError(f"Expected a text for {name}=, got {text!r}: put it in words.")
+    wrapped = wrap(escape(title, quote=False), 72)
+    top = 30 + 22 * len(wrapped)
+    # One construction from a plain layout: updating a figure that exists takes plotly several times as long.
+    layout = {key: value for key, value in fig.layout.to_plotly_json().items() if key != "template"}
+    for axis in {"xaxis", "yaxis"} | {key for key in layout if key[1:5] == "axis"}:
+        layout[axis] = {
+            **layout.get(axis, {}),
+            "title": {"text": escape(x if axis[0] == "x" else y, quote=False)},
+        }
+    layout |= dict(
+        template=TEMPLATE,
+        title=dict(text="<br>".join(wrapped), pad=dict(b=14)),
+        meta=dict(alt=" ".join(alt.split())),
+        height=height + top,
+        margin=dict(t=top),
+    )
+    return Figure(fig.data, layout)
+
+
+def heatmap(
+    z: Values,
+    *,
+    title: str,
+    x: str,
+    y: str,
+    alt: str,
+    unit: str,
+    x_labels: Labels = None,
+    y_labels: Labels = None,
+) -> Figure:
+    """Draw a matrix with row 0 on top; NaN cells stay grey.
+
+    `z` has shape [y, x]; `unit` names the colours; labels name the columns and rows, tokens for example.
+    Values of both signs get a diverging scale with zero white and positive red, others a sequential one.
+    Raises CourseError for another shape, infinite values or a wrong number of labels.
+
+    >>> fig = heatmap(torch.tensor([[1., -2.], [0., 1.]]), title="One cell is negative", x="destination",
+    ...               y="source", alt="A 2 by 2 matrix.", unit="weight")
+    >>> fig.data[0].zmin, fig.data[0].zmax
+    (-2.0, 2.0)
+    """
+    z = _array(z, 2, "heatmap")
+    rows, columns = z.shape
+    low, high = float(np.nanmin(z, initial=0)), float(np.nanmax(z, initial=0))
+    if low < 0 < high:
+        most = max(-low, high)
+        scale = dict(zmin=-most, zmax=most, colorscale=POSITIVE_IS_RED)
+    else:
+        scale = dict(zmin=float(np.nanmin(z)), zmax=float(np.nanmax(z)), colorscale="Cividis")
+    if not unit.strip():
+        raise CourseError(f"Expected a text for unit=, got {unit!r}: say what the colours measure.")
+    height = int(np.clip(rows * ROW_HEIGHT, 240, 640))
+    x_at, x_ticks = _places(x_labels, columns, MOST_LABELS)
+    y_at, y_ticks = _places(y_labels, rows, height // ROW_HEIGHT)
+    trace = go.Heatmap(
+        z=z,
+        x=x_at,
+        y=y_at,
+        hovertemplate=f"{escape(y)} %{{y}}<br>{escape(x)} %{{x}}<br>{escape(unit)} %{{z:.4g}}<extra></extra>",
+        hoverongaps=False,
+        colorbar=dict(title=dict(text=escape(unit, quote=False), side="right"), thickness=16),
+        **scale,
+    )
+    bare = dict(showgrid=False, zeroline=False)
+    layout = dict(
+        plot_bgcolor="#d9d9d9",
+        xaxis=dict(x_ticks, range=[-0.5, columns - 0.5], **bare),
+        yaxis=dict(y_ticks, range=[rows - 0.5, -0.5], **bare),
+    )
+    return finish(go.Figure(trace, layout), title=title, x=x, y=y, alt=alt, height=height + 60)
+
+
+def lines(
+    series: Series, *, title: str, x: str, y: str, alt: str, at: Values | None = None, labels: Labels = None
+) -> Figure:
+    """Draw one line a series, told apart by colour, dash and marker.
+
+    `series` is values of shape [n] or a mapping from names to such; `at` gives the x of each value (default
+    0, 1, 2, ...), `labels` its name. Raises CourseError for another shape or a wrong number of labels.
+    """
+    traces, ticks = [], {}
+    for i, (name, values) in enumerate(_named(series, "lines")):
+        where, ticks = _places(labels, len(values), MOST_LABELS)
+        trace = go.Scatter(x=where if at is None else _array(at, 1, "at"), y=values, name=name)
+        trace.line = dict(width=2.5, dash=DASHES[i % len(DASHES)])
+        trace.marker = dict(size=7, symbol=SYMBOLS[i % len(SYMBOLS)])
+        trace.mode = "lines+markers" if len(values) <= 60 else "lines"
+        traces.append(trace)
+    layout = dict(showlegend=len(traces) > 1, xaxis=ticks if at is None else {})
+    return finish(go.Figure(traces, layout), title=title, x=x, y=y, alt=alt)
+
+
+def bars(series: Series, *, title: str, x: str, y: str, alt: str, labels: Labels = None) -> Figure:
+    """Draw one group of bars a value, one colour a series.
+
+    `series` is values of shape [n] or a mapping from names to such, `labels` names the n groups. Raises
+    ValueError for another shape or a wrong number of labels.
+    """
+    traces, ticks = [], {}
+    for name, values in _named(series, "bars"):
+        where, ticks = _places(labels, len(values), MOST_LABELS)
+        traces.append(go.Bar(x=where, y=values, name=name))
+    layout = dict(showlegend=len(traces) > 1, xaxis=ticks)
+    return finish(go.Figure(traces, layout), title=title, x=x, y=y, alt=alt)
+
+
+def histogram(series: Series, *, title: str, x: str, y: str = "count", alt: str, bins: int = 40) -> Figure:
+    """Draw how often values occur, every series on the same `bins` bins.
+
+    `series` is values of shape [n] or a mapping from names to such. Only the counts are kept in the figure.
+    Raises CourseError for another shape.
+    """
+    named = list(_named(series, "histogram"))
+    edges = np.histogram_bin_edges(np.concatenate([values for _, values in named]), bins)
+    bar = dict(x=(edges[1:] + edges[:-1]) / 2, width=np.diff(edges), opacity=1 if len(named) == 1 else 0.6)
+    traces = [go.Bar(y=np.histogram(values, edges)[0], name=name, **bar) for name, values in named]
+    layout = dict(showlegend=len(named) > 1, barmode="overlay")
+    return finish(go.Figure(traces, layout), title=title, x=x, y=y, alt=alt)
+
+
+def scatter(
+    xs: Values,
+    ys: Values,
+    *,
+    title: str,
+    x: str,
+    y: str,
+    alt: str,
+    labels: Labels = None,
+    groups: Labels = None,
+) -> Figure:
+    """Draw one point for each pair of `xs` and `ys`, both of shape [n].
+
+    `labels` are shown on hover; `groups` gives each point's group, told apart by colour and symbol. Raises
+    ValueError for another shape or a wrong number of labels.
+    """
+    xs, ys = _array(xs, 1, "scatter"), _array(ys, 1, "scatter")
+    for name, given in dict(ys=ys, labels=labels, groups=groups).items():
+        if given is not None and len(given) != len(xs):
+            raise CourseError(f"Expected {len(xs)} {name}, one for each of xs, got {len(given)}.")
+    groups = [""] * len(xs) if groups is None else list(groups)
+    traces = []
+    for i, group in enumerate(dict.fromkeys(groups)):
+        mine = [j for j, g in enumerate(groups) if g == group]
+        text = None if labels is None else [_visible(labels[j]) for j in mine]
+        marker = dict(size=8, symbol=SYMBOLS[i % len(SYMBOLS)], opacity=0.8)
+        traces.append(
+            go.Scatter(x=xs[mine], y=ys[mine], name=group, mode="markers", text=text, marker=marker)
+        )
+    return finish(go.Figure(traces, dict(showlegend=len(traces) > 1)), title=title, x=x, y=y, alt=alt)
+
+
+def _array(values: Values, ndim: int, what: str) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().float()
+    array = np.asarray(values, dtype=np.float32)
+    if array.ndim != ndim or array.size == 0:
+        want = "[rows, columns]" if ndim == 2 else "[n]"
+        raise CourseError(f"{what} expected values of shape {want}, got {list(array.shape)}: pick one layer.")
+    if np.isnan(array).all():
+        raise CourseError(f"{what} expected at least one value that is not NaN, got none.")
+    if np.isinf(array).any():
+        raise CourseError(f"{what} expected finite values or NaN, got infinity: mask it with NaN first.")
+    return array
+
+
+def _named(series: Series, what: str) -> list[tuple[str, np.ndarray]]:
+    if not isinstance(series, Mapping):
+        series = {"": series}
+    return [(str(name), _array(values, 1, what)) for name, values in series.items()]
+
+
+def _visible(label: object) -> str:
+    """A label as it can be seen: a token's leading space as a dot, its line break as an arrow, no markup."""
+    text = str(label).replace("\n", "↵")
+    text = "·" + text[1:] if text.startswith(" ") else text
+    return escape(text if len(text) <= 16 else text[:15] + "…", quote=False)
+
+
+def _places(labels: Labels, count: int, most: int) -> tuple[list, dict]:
+    """Where `count` rows lie and which of them bear a label: all, or every 2nd, 5th, 10th ... one."""
+    step = next(s for k in range(9) for s in (10**k, 2 * 10**k, 5 * 10**k) if count <= most * s)
+    if labels is None:
+        return list(range(count)), dict(tickmode="array", tickvals=list(range(0, count, step)))
+    if len(labels) != count:
+        raise CourseError(f"Expected {count} labels, one for each place on the axis, got {len(labels)}.")
+    texts = [_visible(label) for label in labels]
+    # Plotly merges places of one name, and a sentence has two " the": an invisible suffix keeps them apart.
+    names = [text + "\u200b" * texts[:i].count(text) for i, text in enumerate(texts)]
+    return names, dict(type="category", tickmode="array", tickvals=names[::step], ticktext=texts[::step])
