@@ -15,9 +15,9 @@ from plotly.colors import diverging
 
 from rsutils.errors import CourseError
 
-Values = torch.Tensor | np.ndarray | Sequence[float]
+Values = torch.Tensor | np.ndarray | Sequence
 Series = Mapping[str, Values] | Values
-Labels = Sequence[str] | None
+Labels = Sequence | None
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 from plotly.basedatatypes import BasePlotlyType
+from traitlets import TraitError
 
 from rsutils.errors import CourseError
 from rsutils.figures import Figure
@@ -59,7 +60,7 @@ class Explorer(widgets.VBox):
                 raise CourseError(f"Expected one of the controls {', '.join(self.controls)}, got {name!r}.")
             try:
                 self.controls[name].value = value
-            except widgets.widget.TraitError:
+            except TraitError:
                 value = None
             if self.controls[name].value != value:
                 raise CourseError(f"Expected a value that the control {name} offers, got {values[name]!r}.")
