@@ -1,0 +1,8 @@
+"""Inside the Residual Stream: the support package of the course."""
+
+from rsutils.checks import check, exercise
+from rsutils.errors import CourseError
+from rsutils.models import checkpoints, load_model
+from rsutils.widgets import Explorer, predict, quiz
+
+__all__ = ["CourseError", "Explorer", "check", "checkpoints", "exercise", "load_model", "predict", "quiz"]

@@ -1,0 +1,51 @@
+"""Shared fixtures: no test reaches the network, and small random models are made once a run."""
+
+import socket
+
+import pytest
+import shapes
+
+import rsutils
+
+
+@pytest.fixture(autouse=True)
+def unplugged(monkeypatch):
+    """Every test runs with the network unplugged; only loopback (kernels, JupyterLab) answers."""
+    connect = socket.socket.connect
+
+    def loopback_only(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in (
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        ):
+            raise OSError(f"the tests run without a network, and something wanted {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", loopback_only)
+    monkeypatch.delenv("RSUTILS_MODEL", raising=False)
+
+
+@pytest.fixture(scope="session")
+def directories(tmp_path_factory):
+    """A Hugging Face directory of a small random model for each supported type, by type."""
+    root = tmp_path_factory.mktemp("models")
+    return {kind: shapes.save(kind, root / kind) for kind in shapes.CONFIGS}
+
+
+@pytest.fixture(scope="session")
+def small_models(directories):
+    """The same models, loaded; shared, so a test must not write to them."""
+    return {kind: rsutils.load_model(directory) for kind, directory in directories.items()}
+
+
+@pytest.fixture(params=list(shapes.CONFIGS))
+def model(request, small_models):
+    """Each small random model in turn."""
+    return small_models[request.param]
+
+
+@pytest.fixture(scope="session")
+def embedded():
+    """The embedded model; shared, so a test must not write to it."""
+    return rsutils.load_model("embedded")

@@ -1,0 +1,124 @@
+"""A rotation of the stream changes every coordinate and no log-probability, under the conditions the chapter states."""
+
+import pytest
+import torch
+
+import rsutils
+from rsutils import basis
+from rsutils.models import load_model
+from rsutils.weights import norms
+
+TOKENS = torch.randint(0, 257, (2, 17), generator=torch.Generator().manual_seed(5))
+
+
+def change(model, R, dtype=torch.float32) -> float:
+    """max |difference of log-probability| between the model and the model in the basis R, both in ``dtype``."""
+    identity = torch.eye(model.cfg.d_model, dtype=torch.float64)
+    with basis.rotated(model, identity, dtype):
+        before = basis.log_probs(model, TOKENS)
+    with basis.rotated(model, R, dtype):
+        return (basis.log_probs(model, TOKENS) - before).abs().max().item()
+
+
+@pytest.fixture
+def own(request, directories):
+    """A model of this kind of the test's own, to write to."""
+    return load_model(directories[request.param])
+
+
+RMS = pytest.mark.parametrize("own", ["llama", "mistral", "qwen2"], indirect=True)
+LAYER_NORM = pytest.mark.parametrize("own", ["gpt2", "gpt_neox"], indirect=True)
+
+
+@RMS
+def test_folded_rmsnorm_model_allows_any_rotation(own):
+    assert change(own, basis.random_rotation(own.cfg.d_model)) < 5e-5
+
+
+@LAYER_NORM
+def test_folding_and_centring_do_not_rescue_layernorm(own):
+    assert change(own, basis.random_rotation(own.cfg.d_model)) > 0.05
+
+
+@LAYER_NORM
+def test_layernorm_allows_rotations_that_fix_the_all_ones_vector(own):
+    R = basis.fixing_ones(own.cfg.d_model)
+    assert change(own, R) < 5e-5
+    assert change(own, R, torch.float64) < 1e-11
+
+
+@LAYER_NORM
+def test_rms_for_layer_norm_allows_any_rotation(own):
+    untouched = basis.log_probs(own, TOKENS)
+    with basis.rms_for_layer_norm(own):
+        assert (basis.log_probs(own, TOKENS) - untouched).abs().max() < 5e-5
+        assert change(own, basis.random_rotation(own.cfg.d_model), torch.float64) < 1e-11
+    assert (basis.log_probs(own, TOKENS) - untouched).abs().max() < 5e-5
+    assert not any("forward" in vars(norm) for norm in norms(own))
+
+
+@pytest.mark.parametrize("own", ["llama", "gpt2"], indirect=True)
+def test_a_matrix_that_is_no_rotation_changes_the_function(own):
+    M = torch.randn(own.cfg.d_model, own.cfg.d_model, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert change(own, M) > 0.5
+
+
+@pytest.mark.parametrize("own", ["llama"], indirect=True)
+def test_rotation_on_the_wrong_side_changes_the_function(own):
+    """Readers take R.T on the left: R on the left is the mistake a square matrix hides."""
+    R = basis.random_rotation(own.cfg.d_model)
+    before = basis.log_probs(own, TOKENS)
+    basis.rotate_(own, R)
+    own.blocks[0].mlp.W_in.copy_(R.float() @ R.float() @ own.blocks[0].mlp.W_in)
+    assert (basis.log_probs(own, TOKENS) - before).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("own", ["gpt2", "llama", "gpt_neox"], indirect=True)
+def test_every_coordinate_moves_and_the_weights_come_back(own):
+    R = basis.fixing_ones(own.cfg.d_model)
+    _, cache = own.run_with_cache(TOKENS)
+    weights = {name: p.clone() for name, p in own.named_parameters()}
+    with basis.rotated(own, R):
+        _, turned = own.run_with_cache(TOKENS)
+    for layer in range(own.cfg.n_layers):
+        name = f"blocks.{layer}.hook_resid_post"
+        torch.testing.assert_close(turned[name], cache[name] @ R.float(), atol=2e-4, rtol=0)
+        assert (turned[name] - cache[name]).abs().mean(dim=(0, 1)).min() > 1e-3
+    for name, parameter in own.named_parameters():
+        torch.testing.assert_close(parameter, weights[name], atol=2e-6, rtol=0)
+        assert parameter.dtype == torch.float32
+
+
+@pytest.mark.parametrize("own", ["gpt2"], indirect=True)
+def test_float64_gives_the_weights_back(own):
+    weights = {name: p.clone() for name, p in own.named_parameters()}
+    with basis.rotated(own, basis.random_rotation(own.cfg.d_model), torch.float64):
+        pass
+    changed = sum((p != weights[name]).sum().item() for name, p in own.named_parameters())
+    assert changed < 1e-4 * sum(p.numel() for p in own.parameters())
+
+
+def test_turn_goes_from_identity_to_the_rotation_through_rotations():
+    R = basis.fixing_ones(13)
+    if torch.linalg.det(R) < 0:
+        R = basis.fixing_ones(13, seed=1)
+    R = R if torch.linalg.det(R) > 0 else basis.fixing_ones(13, seed=2)
+    torch.testing.assert_close(basis.turn(R, 0.0), torch.eye(13).double())
+    torch.testing.assert_close(basis.turn(R, 1.0), R)
+    for amount in (0.2, 0.7):
+        part = basis.turn(R, amount)
+        torch.testing.assert_close(part @ part.T, torch.eye(13).double())
+        torch.testing.assert_close(torch.ones(13).double() @ part, torch.ones(13).double())
+
+
+def test_bad_input_gets_one_line(small_models):
+    with pytest.raises(rsutils.CourseError, match="65 x 65, got"):
+        basis.rotate_(small_models["gpt2"], torch.eye(7))
+    with pytest.raises(rsutils.CourseError, match="determinant"):
+        basis.turn(torch.diag(torch.tensor([1.0, 1.0, -1.0])), 0.5)
+
+
+def test_kurtosis_of_gaussian_is_three_and_of_one_hot_is_large():
+    x = torch.randn(7, 100_003, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(basis.kurtosis(x), torch.full((7,), 3.0), atol=0.1, rtol=0)
+    assert basis.kurtosis(torch.eye(101)[:3]).min() > 90
