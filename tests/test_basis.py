@@ -112,7 +112,7 @@ def test_turn_goes_from_identity_to_the_rotation_through_rotations():
 
 
 def test_bad_input_gets_one_line(small_models):
-    with pytest.raises(rsutils.CourseError, match="65 x 65, got"):
+    with pytest.raises(rsutils.CourseError, match="65 x 65, the size of the stream, got"):
         basis.rotate_(small_models["gpt2"], torch.eye(7))
     with pytest.raises(rsutils.CourseError, match="determinant"):
         basis.turn(torch.diag(torch.tensor([1.0, 1.0, -1.0])), 0.5)
