@@ -41,6 +41,11 @@ class Exercise:
     tolerance: float = 1e-4
 
 
+def seeded(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Normal random numbers that are the same each time, for the inputs of exercises."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
 @cache
 def exercises() -> dict[str, Exercise]:
     """Every exercise of the course by its id (``"03.1"``), in order."""
