@@ -1,0 +1,1 @@
+"""The measured comparisons: ``python -m benchmarks`` runs them all, ``python -m benchmarks.coupling`` one."""
