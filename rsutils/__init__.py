@@ -2,7 +2,8 @@
 
 from rsutils.checks import check, exercise
 from rsutils.errors import CourseError
-from rsutils.models import checkpoints, load_model
+from rsutils.models import load_model
+from rsutils.sources import checkpoints
 from rsutils.widgets import Explorer, predict, quiz
 
 __all__ = ["CourseError", "Explorer", "check", "checkpoints", "exercise", "load_model", "predict", "quiz"]

@@ -75,12 +75,12 @@ def fold_value_bias(attn) -> None:
 
 
 @torch.no_grad()
-def fold_and_centre(model: TransformerBridge) -> tuple[bool, bool]:
+def fold_and_centre(model: TransformerBridge) -> bool:
     """Fold every norm into its readers; in LayerNorm models also centre what writes to the stream.
 
     The function computed stays the same, logits included (the unembedding is not centred over the
-    vocabulary). Returns ``(folded, centred)``: RMSNorm keeps the mean, so there centring would change the
-    function and is left out.
+    vocabulary). Returns whether the writers were centred: RMSNorm keeps the mean, so there centring would
+    change the function and is left out.
     """
     for block in model.blocks:
         fold_norm(block.ln1, attention_readers(block))
@@ -90,4 +90,4 @@ def fold_and_centre(model: TransformerBridge) -> tuple[bool, bool]:
     fold_norm(model.ln_final, [(model.unembed.W_U, model.unembed.b_U)])
     for writer in writers(model) if is_layer_norm else []:
         writer -= writer.mean(dim=-1, keepdim=True)
-    return True, is_layer_norm
+    return is_layer_norm

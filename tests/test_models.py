@@ -15,7 +15,7 @@ import transformers
 from transformer_lens.model_bridge import TransformerBridge
 
 import rsutils
-from rsutils import models
+from rsutils import models, sources
 
 KINDS = list(shapes.CONFIGS)
 TOKENS = torch.randint(0, 257, (2, 17), generator=torch.Generator().manual_seed(3))
@@ -117,7 +117,7 @@ def hub_answers(monkeypatch, error: Exception):
     def snapshot_download(name, local_files_only=False, **kwargs):
         raise huggingface_hub.errors.LocalEntryNotFoundError("not cached") if local_files_only else error
 
-    monkeypatch.setattr(models.hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr(sources.hub, "snapshot_download", snapshot_download)
 
 
 def http_error(kind, status):
@@ -193,7 +193,7 @@ def test_file_that_fails_its_hash(directories, tmp_path):
 
 
 def test_too_little_memory(directories, monkeypatch):
-    monkeypatch.setattr(models, "free_memory", lambda: 50_000_000)
+    monkeypatch.setattr(sources, "free_memory", lambda: 50_000_000)
     assert "GB are free" in error_of(directories["gpt2"])
 
 
@@ -211,3 +211,11 @@ def test_no_socket_is_opened_by_loading(directories, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", lambda self, address: opened.append(address))
     rsutils.load_model(directories["gpt2"])
     assert not opened
+
+
+def test_suggested_models_are_described(capsys):
+    for name in models.CHOICES:
+        models.describe(name)
+    said = capsys.readouterr().out
+    assert said.count("it fits") + said.count("it does not fit") == len(models.CHOICES)
+    assert "498 MB to download" in said  # GPT-2 small: 124 439 808 float32 numbers

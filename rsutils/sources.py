@@ -1,0 +1,152 @@
+"""Find a model's files (packaged, local or on the hub) and make sure they are whole before anything is loaded."""
+
+import contextlib
+import difflib
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import huggingface_hub as hub
+import psutil
+import transformers
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from safetensors import SafetensorError, safe_open
+
+from rsutils.errors import CourseError
+
+DATA = Path(__file__).parent / "data"
+ARCHITECTURES = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")
+WAYS_OUT = (
+    "take the embedded model (load_model('embedded')), point to a local directory (load_model('/path/to/model')), "
+    "or fill the cache while online and try again"
+)
+
+
+def checkpoints() -> list[str]:
+    """Names of the embedded model's training checkpoints, in order of step; each is a name for ``load_model``."""
+    steps = sorted(
+        int(p.stem.removeprefix("step-")) for p in (DATA / "embedded/checkpoints").glob("step-*.safetensors")
+    )
+    return [f"embedded@{step}" for step in steps]
+
+
+def locate(name: str) -> tuple[Path, str, Path | None]:
+    """The directory of ``name``, in words where it came from, and a checkpoint's weights file if one is asked for."""
+    if name == "embedded":
+        return DATA / "embedded", "ships with rsutils", None
+    if name.startswith("embedded@"):
+        if name not in checkpoints():
+            raise CourseError(f"no checkpoint {name!r}: the embedded model has {', '.join(checkpoints()) or 'none'}")
+        file = DATA / f"embedded/checkpoints/step-{int(name.split('@')[1]):05d}.safetensors"
+        return DATA / "embedded", "a training checkpoint that ships with rsutils", file
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path, "local directory", None
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise CourseError(
+            f"there is no directory {name!r}: check the path, or take the embedded model (load_model('embedded'))"
+        )
+    return _download(name), "Hugging Face hub", None
+
+
+def _download(name: str) -> Path:
+    """The hub's files of ``name`` in the local cache; a download that was cut off is resumed."""
+    try:
+        with contextlib.suppress(hub.errors.LocalEntryNotFoundError):
+            return Path(_snapshot(name, local_files_only=True))
+        return Path(_snapshot(name))
+    except GatedRepoError:
+        raise CourseError(
+            f"{name!r} is gated: accept its terms on the hub and log in (`hf auth login`), or take another model"
+        ) from None
+    except (RepositoryNotFoundError, HFValidationError):
+        near = difflib.get_close_matches(name, ["embedded", "gpt2", *checkpoints()], n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        raise CourseError(
+            f"no model is named {name!r}{hint} (expected 'embedded', a local directory or a hub id)"
+        ) from None
+    except (hub.errors.LocalEntryNotFoundError, HfHubHTTPError, OSError):
+        raise CourseError(f"{name!r} is not on this machine and the model hub cannot be reached: {WAYS_OUT}") from None
+
+
+def _snapshot(name: str, **kwargs) -> str:
+    return hub.snapshot_download(
+        name,
+        allow_patterns=["*.json", "*.safetensors", "*.txt", "tokenizer.model"],
+        ignore_patterns=["onnx/*"],
+        **kwargs,
+    )
+
+
+def read_config(directory: Path, name: str) -> transformers.PretrainedConfig:
+    if not (directory / "config.json").is_file():
+        raise CourseError(
+            f"{name!r} has no config.json: expected a Hugging Face model directory, as save_pretrained writes it"
+        )
+    try:
+        model_type = json.loads((directory / "config.json").read_text())["model_type"]
+    except (ValueError, KeyError, TypeError):
+        raise CourseError(f"the config.json of {name!r} is damaged: fetch the model again") from None
+    if model_type not in ARCHITECTURES:
+        raise CourseError(
+            f"{name!r} is of type {model_type!r}; the course reads decoder-only models: {', '.join(ARCHITECTURES)}"
+        )
+    return transformers.AutoConfig.from_pretrained(directory)
+
+
+def check_files(directory: Path, name: str) -> None:
+    """Every weights file is there, whole, and what its hash (where one is stated) says it should be."""
+    index = directory / "model.safetensors.index.json"
+    files = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    for file in sorted(files):
+        if not (directory / file).is_file():
+            raise CourseError(
+                f"{name!r} lacks its weights file {file}: a download was cut off or the directory is not a model"
+            )
+        try:
+            with safe_open(directory / file, "pt"):
+                pass
+        except SafetensorError:
+            raise CourseError(
+                f"the weights file {directory / file} is damaged or cut off: delete it and fetch it again"
+            ) from None
+    sums = directory / "SHA256SUMS"
+    for line in sums.read_text().splitlines() if sums.is_file() else []:
+        expected, file = line.split(maxsplit=1)
+        if hashlib.sha256((directory / file).read_bytes()).hexdigest() != expected:
+            raise CourseError(
+                f"{directory / file} does not match its hash in SHA256SUMS: reinstall the course's package"
+            )
+
+
+def count_parameters(directory: Path) -> int:
+    """Numbers in the directory's weights files, read off their headers (a tied unembedding counts once)."""
+    count = 0
+    for file in directory.glob("*.safetensors"):
+        with safe_open(file, "pt") as tensors:
+            count += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
+    return count
+
+
+def needed_memory(n_params: int) -> int:
+    """Bytes that loading takes: float32 weights, a tied unembedding once more, and room to run a prompt."""
+    return int(1.4 * 4 * n_params) + 100_000_000
+
+
+def free_memory() -> int:
+    """Bytes this process may still take: free memory, or what a container's limit leaves (Binder, Docker)."""
+    free = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    with contextlib.suppress(OSError, ValueError):
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return free
+
+
+def check_memory(name: str, n_params: int) -> None:
+    needed, free = needed_memory(n_params), free_memory()
+    if needed > free:
+        raise CourseError(
+            f"{name!r} needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: "
+            "close other kernels or take a smaller model"
+        )
