@@ -25,16 +25,13 @@ SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "x", "star")
 POSITIVE_IS_RED = diverging.RdBu[::-1]
 ROW_HEIGHT, MOST_LABELS = 19, 36
 
-_axis = dict(
-    gridcolor="#e5e5e5", zerolinecolor="#999999", linecolor="#999999", automargin=True, ticks="outside"
-)
+_axis = dict(gridcolor="#e5e5e5", zerolinecolor="#999999", linecolor="#999999", automargin=True, ticks="outside")
 TEMPLATE = go.layout.Template(
     layout=dict(
         font=dict(size=14, color="#1a1a1a"),
-        title=dict(
-            font=dict(size=17), x=0, xref="paper", xanchor="left", y=1, yanchor="bottom", yref="paper"
-        ),
+        title=dict(font=dict(size=17), x=0, xref="container", y=1, yref="container", yanchor="top"),
         colorway=OKABE_ITO,
+        autosize=True,
         paper_bgcolor="white",
         plot_bgcolor="white",
         margin=dict(l=70, r=30, b=60),
@@ -74,7 +71,7 @@ def finish(fig: go.Figure, *, title: str, x: str, y: str, alt: str, height: int 
         if not isinstance(text, str) or not text.strip():
             raise CourseError(f"Expected a text for {name}=, got {text!r}: put it in words.")
     wrapped = wrap(escape(title, quote=False), 72)
-    top = 30 + 22 * len(wrapped)
+    top = 48 + 22 * len(wrapped)
     # One construction from a plain layout: updating a figure that exists takes plotly several times as long.
     layout = {key: value for key, value in fig.layout.to_plotly_json().items() if key != "template"}
     for axis in {"xaxis", "yaxis"} | {key for key in layout if key[1:5] == "axis"}:
@@ -84,7 +81,7 @@ def finish(fig: go.Figure, *, title: str, x: str, y: str, alt: str, height: int 
         }
     layout |= dict(
         template=TEMPLATE,
-        title=dict(text="<br>".join(wrapped), pad=dict(b=14)),
+        title=dict(text="<br>".join(wrapped), pad=dict(l=12, t=34)),
         meta=dict(alt=" ".join(alt.split())),
         height=height + top,
         margin=dict(t=top),
@@ -219,9 +216,7 @@ def scatter(
         mine = [j for j, g in enumerate(groups) if g == group]
         text = None if labels is None else [_visible(labels[j]) for j in mine]
         marker = dict(size=8, symbol=SYMBOLS[i % len(SYMBOLS)], opacity=0.8)
-        traces.append(
-            go.Scatter(x=xs[mine], y=ys[mine], name=group, mode="markers", text=text, marker=marker)
-        )
+        traces.append(go.Scatter(x=xs[mine], y=ys[mine], name=group, mode="markers", text=text, marker=marker))
     return finish(go.Figure(traces, dict(showlegend=len(traces) > 1)), title=title, x=x, y=y, alt=alt)
 
 
