@@ -5,7 +5,7 @@ import torch
 from transformer_lens.tools.analysis import direct_logit_attribution, logit_lens
 
 import rsutils
-from rsutils import traces
+from rsutils import trace_figures, traces
 
 TEXT = "The cat sat on the mat"
 BOUND = 2e-6  # float32 sums of up to 71 terms of size about one
@@ -156,3 +156,58 @@ def test_empty_and_too_long_text_get_one_line(small_models):
         traces.trace(small_models["gpt2"], "")
     with pytest.raises(rsutils.CourseError, match="at most 61"):
         traces.trace(small_models["gpt2"], "x" * 99)
+
+
+# The figures: what they say is what the arrays hold.
+
+
+def test_every_figure_can_be_drawn_on_every_model(found):
+    """Titles and alt texts are asked for by the figures themselves; here they must be computable everywhere."""
+    ids = torch.zeros(found.streams.shape[:2], dtype=torch.long)
+    drawn = [
+        trace_figures.norm_lines(found),
+        trace_figures.norm_map(found),
+        *(trace_figures.writes(found, 2, kind) for kind in trace_figures.MEASURES),
+        trace_figures.cancellation(found, 2),
+        trace_figures.reading(found, 0, 1, 4),
+        trace_figures.lens(found, ids, torch.rand(ids.shape)),
+        trace_figures.follow(found, 4, 1, 1),
+        trace_figures.difference(found, traces.trace(found.model, "The cat sat in the mat")),
+    ]
+    assert all("nan" not in fig.words.lower().split() for fig in drawn)
+
+
+def test_figures_hold_what_the_module_computes(found):
+    norms = found.streams.norm(dim=-1)
+    lines = {line.name: torch.tensor(line.y) for line in trace_figures.norm_lines(found).data}
+    assert torch.equal(lines["first position"], norms[:, 0])
+    assert torch.equal(lines["median of the other positions"], norms[:, 1:].median(1).values)
+    share = trace_figures.writes(found, 3, "share").data[0].y
+    assert share.sum() == pytest.approx(1, abs=1e-5)
+    for bar in trace_figures.reading(found, 1, 2, 5).data:
+        assert bar.y.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_following_a_head_jumps_by_what_its_layer_adds(found):
+    """The jump is one (the head itself) plus what its layer's other heads and MLP add along the same direction."""
+    layer, head, position = 1, 1, 4
+    amount = torch.tensor(trace_figures.follow(found, position, layer, head).data[0].y)
+    write = traces.readings(found, layer, head, position).sum(0)
+    others = found.cache["attn_out", layer][position] - write + found.cache["mlp_out", layer][position]
+    jump = 1 + (others @ write / (write @ write)).item()
+    assert amount[layer + 1] - amount[layer] == pytest.approx(jump, abs=1e-4)
+
+
+def test_prompts_differ_from_the_first_token_that_differs(found):
+    other = traces.trace(found.model, TEXT.replace("sat", "sit"))
+    place = next(i for i, (a, b) in enumerate(zip(found.labels, other.labels, strict=True)) if a != b)
+    z = torch.tensor(trace_figures.difference(found, other).data[0].z)
+    assert not z[:, :place].any() and z[0, place] > 0 and not z[0, place + 1 :].any() and z[-1, place:].all()
+    with pytest.raises(rsutils.CourseError, match="equal length"):
+        trace_figures.difference(found, traces.trace(found.model, TEXT + "s"))
+
+
+def test_one_token_has_no_other_positions(small_models):
+    one = traces.trace(small_models["gpt2"], torch.tensor([[5]]))
+    with pytest.raises(rsutils.CourseError, match="at least two tokens"):
+        trace_figures.norm_lines(one)

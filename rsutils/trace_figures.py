@@ -1,0 +1,178 @@
+"""Chapter 02 in pictures: each figure draws one table that ``rsutils.traces`` computes, and says what it found."""
+
+from html import escape
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rsutils import traces
+from rsutils.errors import CourseError
+from rsutils.figures import Figure, bars, heatmap, lines
+from rsutils.traces import Trace
+
+MEASURES = {
+    "norm": "norm of the write",
+    "cosine_before": "cosine with the stream it was computed from",
+    "cosine_final": "cosine with the final stream",
+    "share": "share of the final stream",
+}
+
+
+def norm_lines(found: Trace) -> Figure:
+    """The stream's norm after each layer: median and range over the positions, the first position apart."""
+    norms = found.streams.norm(dim=-1)
+    rest = norms[:, 1:]
+    if not rest.numel():
+        raise CourseError("expected a text of at least two tokens: the first position is drawn apart")
+    median = rest.median(dim=1).values
+    factor, r2 = traces.growth(median)
+    series = {"median of the other positions": median, "their smallest": rest.amin(1), "their largest": rest.amax(1)}
+    ratio = (norms[-1, 0] / median[-1]).item()
+    fig = lines(
+        {"first position": norms[:, 0], **series},
+        title=f"The median norm is multiplied by {factor:.2f} a layer (R² {r2:.2f}); the first position ends at "
+        f"{ratio:.1f} times the median",
+        x="after layer",
+        y="norm of the stream (log scale)",
+        labels=found.points,
+        alt=f"Four lines on a logarithmic axis over {len(norms)} points. The median goes from {median[0]:.1f} to "
+        f"{median[-1]:.1f}, the first position from {norms[0, 0]:.1f} to {norms[-1, 0]:.1f}.",
+    )
+    return fig.update_yaxes(type="log")
+
+
+def norm_map(found: Trace) -> Figure:
+    """The stream's norm at every layer and position, as a power of ten."""
+    norms = found.streams.norm(dim=-1)
+    point, position = divmod(norms.argmax().item(), norms.shape[1])
+    where = f"position {position} ({found.labels[position]!r}) at point {found.points[point]}"
+    return heatmap(
+        norms.log10(),
+        title=f"The largest norm, {norms.max():.1f}, is at {where}",
+        x="position",
+        y="after layer",
+        unit="log10 of the norm",
+        x_labels=found.labels,
+        y_labels=found.points,
+        alt=f"{len(norms)} points by {norms.shape[1]} positions; norms from {norms.min():.2f} to {norms.max():.1f}, "
+        f"the largest at {where}.",
+    )
+
+
+def writes(found: Trace, position: int, kind: str = "norm") -> Figure:
+    """One measure (a key of ``MEASURES``) of every write at one position."""
+    values = getattr(traces.measure(found), kind)[:, position].nan_to_num()
+    low, high = (found.names[i] for i in (values.argmin().item(), values.argmax().item()))
+    token = found.labels[position]
+    return bars(
+        values,
+        title=f"{MEASURES[kind].capitalize()} at {token!r}: largest for {high} ({values.max():.2f}), "
+        f"smallest for {low} ({values.min():.2f})",
+        x="write",
+        y=MEASURES[kind],
+        labels=found.names,
+        alt=f"One bar for each of {len(values)} writes; {(values < 0).sum()} are negative, their sum is "
+        f"{values.sum():.2f}.",
+    )
+
+
+def cancellation(found: Trace, position: int) -> Figure:
+    """The cosine of each pair of writes at one position: blue pairs cancel in part, red ones reinforce."""
+    unit = torch.nn.functional.normalize(found.writes[:, position], dim=-1)
+    cosines = unit @ unit.T
+    a, b = divmod(cosines.argmin().item(), len(cosines))
+    a, b = sorted((a, b))
+    return heatmap(
+        cosines,
+        title=f"At {found.labels[position]!r}, {found.names[b]} points most against {found.names[a]}: "
+        f"cosine {cosines.min():.2f}",
+        x="write",
+        y="write",
+        unit="cosine",
+        x_labels=found.names,
+        y_labels=found.names,
+        alt=f"A symmetric matrix of {len(cosines)} writes with ones on the diagonal; "
+        f"{(cosines.triu(1) < 0).sum()} of {len(cosines) * (len(cosines) - 1) // 2} pairs are negative.",
+    )
+
+
+def reading(found: Trace, layer: int, head: int, destination: int) -> Figure:
+    """Where a head looks from one position, and how much of what it writes there comes from each source."""
+    read = traces.readings(found, layer, head, destination)
+    pattern = found.cache["pattern", layer][head, destination]
+    total = read.sum(dim=0)
+    share = read @ total / (total @ total)
+    looks, writes = (found.labels[values.argmax().item()] for values in (pattern, share))
+    return bars(
+        {"attention pattern": pattern, "share of what the head writes": share},
+        title=f"From {found.labels[destination]!r}, head {head} of layer {layer} looks most at {looks!r}; "
+        f"most of its write comes from {writes!r}",
+        x="source position",
+        y="share (each sums to one)",
+        labels=found.labels,
+        alt=f"Two bars for each of {len(read)} positions. The largest pattern weight is {pattern.max():.2f}, the "
+        f"largest share {share.max():.2f}, the smallest share {share.min():.2f}.",
+    )
+
+
+def lens(found: Trace, ids: Tensor, probabilities: Float[Tensor, "point pos"]) -> Figure:
+    """A logit lens's first guess (``ids``, shape [point, pos]) and its probability at each layer and position."""
+    agree = (ids == ids[-1]).float().mean(dim=1)
+    settled = (agree >= 0.5).int().argmax().item()
+    fig = heatmap(
+        probabilities,
+        title=f"The lens first agrees with the output at half of the positions at point {found.points[settled]}",
+        x="position",
+        y="after layer",
+        unit="probability of the first guess",
+        x_labels=found.labels,
+        y_labels=found.points,
+        alt="First guess at each layer and position. At the last position, from the bottom of the stream up: "
+        + ", ".join(repr(found.model.to_string([i])) for i in ids[:, -1].tolist())
+        + ".",
+    )
+    cells = [[escape(found.model.to_string([i]).replace("\n", "↵")) for i in row] for row in ids.tolist()]
+    return fig.update_traces(text=cells, texttemplate="%{text}")
+
+
+def follow(found: Trace, position: int, layer: int, head: int) -> Figure:
+    """How much of one head's write is in the stream at each point: the stream's component along it, over its norm."""
+    write = traces.readings(found, layer, head, position).sum(dim=0)
+    amount = found.streams[:, position] @ write / (write @ write)
+    written, last = amount[layer + 1].item(), amount[-1].item()
+    return lines(
+        amount,
+        title=f"Along the write of head {head} of layer {layer} at {found.labels[position]!r}: "
+        f"{amount[layer]:.2f} before its layer, {written:.2f} after, {last:.2f} at the end",
+        x="after layer",
+        y="component along the write, over its norm",
+        labels=found.points,
+        alt=f"One line over {len(amount)} points. The head itself adds exactly 1 in layer {layer}; everything else is "
+        "the work of other writes.",
+    )
+
+
+def difference(a: Trace, b: Trace) -> Figure:
+    """Where the streams of two prompts of equal length differ: the norm of the difference over their mean norm.
+
+    Raises:
+        CourseError: the prompts have different numbers of tokens.
+    """
+    if len(a.labels) != len(b.labels):
+        raise CourseError(
+            f"expected two prompts of equal length, got {len(a.labels)} and {len(b.labels)} tokens: change one"
+        )
+    distance = (a.streams - b.streams).norm(dim=-1) / (a.streams.norm(dim=-1) + b.streams.norm(dim=-1)) * 2
+    start, end = (int((row > 0).sum()) for row in (distance[0], distance[-1]))
+    return heatmap(
+        distance,
+        title=f"The prompts differ at {start} of {len(a.labels)} positions on the way in, at {end} on the way out",
+        x="position (token of the first prompt)",
+        y="after layer",
+        unit="difference over mean norm",
+        x_labels=a.labels,
+        y_labels=a.points,
+        alt=f"Zero left of the first token that differs; the largest difference, {distance.max():.2f} times the mean "
+        f"norm, is at position {distance.amax(0).argmax()}.",
+    )
