@@ -1,0 +1,205 @@
+"""Chapter 03: virtual weights, what one component writes as another reads it, before any prompt is run.
+
+``V = W_out[i] @ W_in[j]`` with one row a source neuron and one column a destination neuron. Functions
+that look at all of V take its factors ``A = W_out`` and ``B = W_in``, build a few rows of it at a time, and keep none.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from rsutils.errors import CourseError
+from rsutils.figures import Figure, heatmap
+from rsutils.sources import free_memory
+
+Component = int | str
+BLOCK = 2**22  # cells of V held at once: 16 MB
+
+
+class Pair(NamedTuple):
+    """One virtual weight: from which neuron to which, how big, and the cosine of the two directions."""
+
+    source: int
+    destination: int
+    weight: float
+    cosine: float
+
+
+def write_weights(model: TransformerBridge, source: Component) -> Float[Tensor, "source d_model"]:
+    """What a source writes, one direction a row: ``W_out`` of layer ``source``, or ``"embed"`` or ``"pos_embed"``.
+
+    Raises:
+        CourseError: the model has no such source.
+    """
+    if source == "embed":
+        return model.embed.weight
+    if source == "pos_embed":
+        if model.cfg.positional_embedding_type != "standard":
+            raise CourseError("this model writes no positions into the stream (it rotates queries and keys instead)")
+        return model.pos_embed.weight
+    return model.blocks[_layer(model, source, "'embed', 'pos_embed'")].mlp.W_out
+
+
+def read_weights(
+    model: TransformerBridge, destination: Component, reader: str = "in"
+) -> Float[Tensor, "d_model destination"]:
+    """What a destination reads, one direction a column: ``W_in`` of layer ``destination``, or ``"unembed"``.
+
+    A gated MLP has two readers, ``"in"`` (``W_in``) and ``"gate"`` (``W_gate``); others have ``"in"`` alone.
+
+    Raises:
+        CourseError: the model has no such destination or reader.
+    """
+    if reader not in readers(model):
+        raise CourseError(f"expected one of this model's MLP readers {readers(model)}, got {reader!r}")
+    if destination == "unembed":
+        return model.unembed.W_U
+    mlp = model.blocks[_layer(model, destination, "'unembed'")].mlp
+    return mlp.W_gate if reader == "gate" else mlp.W_in
+
+
+def readers(model: TransformerBridge) -> list[str]:
+    """Names of the weights through which each MLP of this model reads the stream."""
+    return ["in", "gate"] if model.cfg.gated_mlp else ["in"]
+
+
+def virtual_weights(
+    model: TransformerBridge,
+    source: Component,
+    destination: Component,
+    *,
+    reader: str = "in",
+    rows: slice | list[int] = slice(None),
+    columns: slice | list[int] = slice(None),
+) -> Float[Tensor, "source destination"]:
+    """``V = W_out[source] @ W_in[destination]``, or only the rows and columns asked for; nothing else is computed.
+
+    Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits", section "Virtual Weights and the
+    Residual Stream as a Communication Channel". Weights act on ``stream / scale``, so a term of a
+    pre-activation is ``activation * V / scale``.
+
+    Raises:
+        CourseError: the source does not come before the destination, a row or column does not exist, or the
+            matrix would not fit into memory.
+    """
+    A, B = factors(model, source, destination, reader)
+    try:
+        A, B = A[rows], B[:, columns]
+    except IndexError:
+        raise CourseError(
+            f"expected rows below {A.shape[0]} and columns below {B.shape[1]}, the sizes of this pair"
+        ) from None
+    n_bytes = 4 * A.shape[0] * B.shape[1]
+    if n_bytes > free_memory() / 2:
+        raise CourseError(
+            f"{A.shape[0]} x {B.shape[1]} virtual weights take {n_bytes / 1e9:.1f} GB: ask for rows= or columns=, "
+            "or for strongest() and statistics(), which build a few rows at a time"
+        )
+    return A @ B
+
+
+def factors(
+    model: TransformerBridge, source: Component, destination: Component, reader: str = "in"
+) -> tuple[Float[Tensor, "source d_model"], Float[Tensor, "d_model destination"]]:
+    """The two factors of ``V``, for a source that writes before the destination reads.
+
+    Raises:
+        CourseError: it does not, or one of them does not exist.
+    """
+    A, B = write_weights(model, source), read_weights(model, destination, reader)
+    if isinstance(source, int) and isinstance(destination, int) and source >= destination:
+        raise CourseError(f"expected a source layer below the destination layer, got {source} -> {destination}")
+    return A, B
+
+
+def row_blocks(
+    A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model destination"]
+) -> Iterator[tuple[int, Float[Tensor, "rows destination"]]]:
+    """``V = A @ B`` a block of rows at a time: the index of the first row, and the block."""
+    step = max(1, BLOCK // B.shape[1])
+    for start in range(0, A.shape[0], step):
+        yield start, A[start : start + step] @ B
+
+
+def strongest(A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model destination"], k: int = 10) -> list[Pair]:
+    """The ``k`` virtual weights of largest size, largest first, found a block of rows at a time.
+
+    >>> [best] = strongest(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0], [-4.0]]), k=1)
+    >>> best.source, best.destination, best.weight, round(best.cosine, 6)
+    (1, 0, -8.0, -0.8)
+    """
+    best, where = torch.empty(0), torch.empty(0, dtype=torch.long)
+    for start, block in row_blocks(A, B):
+        values, at = block.flatten().abs().topk(min(k, block.numel()))
+        best, where = torch.cat([best, values]), torch.cat([where, at + start * B.shape[1]])
+        keep = best.argsort(descending=True)[:k]
+        best, where = best[keep], where[keep]
+    found = []
+    for cell in where.tolist():
+        i, j = divmod(cell, B.shape[1])
+        weight = (A[i] @ B[:, j]).item()
+        found.append(Pair(i, j, weight, weight / (A[i].norm() * B[:, j].norm()).item()))
+    return found
+
+
+def connections(
+    A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model destination"]
+) -> tuple[Float[Tensor, " source"], Float[Tensor, " destination"]]:
+    """How connected each neuron is: the norm of its row of ``A @ B`` and of its column, without building it.
+
+    >>> rows, columns = connections(torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0], [0.0]]))
+    >>> rows.tolist(), columns.tolist()
+    ([3.0, 0.0], [3.0])
+    """
+    by_row, by_column = ((A @ (B @ B.T)) * A).sum(dim=1), (((A.T @ A) @ B) * B).sum(dim=0)
+    return by_row.clamp(min=0).sqrt(), by_column.clamp(min=0).sqrt()
+
+
+def draw_most_connected(
+    model: TransformerBridge, source: Component, destination: Component, reader: str = "in", k: int = 100
+) -> Figure:
+    """Heatmap of V for the ``k`` most connected neurons of each side, most connected first, each by its own number."""
+    A, B = factors(model, source, destination, reader)
+    rows, columns = (norms.topk(min(k, len(norms))).indices.tolist() for norms in connections(A, B))
+    V = virtual_weights(model, source, destination, reader=reader, rows=rows, columns=columns)
+    i, j = divmod(V.abs().argmax().item(), V.shape[1])
+    fig = heatmap(
+        V,
+        title=f"{name(source)} → {name(destination)}: the strongest weight here, {V[i, j]:+.2f}, leads from neuron "
+        f"{rows[i]} to neuron {columns[j]}",
+        x=f"destination neuron in {name(destination)} (most connected first)",
+        y=f"source neuron in {name(source)} (most connected first)",
+        alt=f"{V.shape[0]} by {V.shape[1]} virtual weights, from {V.min():.2f} to {V.max():.2f}; "
+        f"{(V > 0).float().mean():.0%} are positive.",
+        unit="virtual weight",
+        x_labels=columns,
+        y_labels=rows,
+    )
+    fig.layout.meta["alt"] += f" {colour_meaning(fig)}"
+    return fig
+
+
+def colour_meaning(fig: Figure) -> str:
+    """What the two ends of a heatmap's colours stand for, read off the figure's own data."""
+    trace = fig.data[0]
+    ends = {}
+    for end, value in ((0, trace.zmin), (-1, trace.zmax)):
+        red, _, blue = (int(c) for c in re.findall(r"\d+", trace.colorscale[end][1]))
+        ends["red" if red > blue else "blue"] = value
+    return f"The reddest cells stand for {ends['red']:+.2f}, the bluest for {ends['blue']:+.2f}."
+
+
+def name(component: Component) -> str:
+    """A component in words: ``MLP 3`` for a layer's number."""
+    return f"MLP {component}" if isinstance(component, int) else component
+
+
+def _layer(model: TransformerBridge, layer: Component, others: str) -> int:
+    if not isinstance(layer, int) or not 0 <= layer < model.cfg.n_layers:
+        raise CourseError(f"expected a layer from 0 to {model.cfg.n_layers - 1} or {others}, got {layer!r}")
+    return layer
