@@ -25,7 +25,14 @@ SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "x", "star")
 POSITIVE_IS_RED = diverging.RdBu[::-1]
 ROW_HEIGHT, MOST_LABELS = 19, 36
 
-_axis = dict(gridcolor="#e5e5e5", zerolinecolor="#999999", linecolor="#999999", automargin=True, ticks="outside")
+_axis = dict(
+    gridcolor="#e5e5e5",
+    zerolinecolor="#999999",
+    linecolor="#999999",
+    ticks="outside",
+    automargin=True,
+    title_standoff=12,
+)
 TEMPLATE = go.layout.Template(
     layout=dict(
         font=dict(size=14, color="#1a1a1a"),
