@@ -6,7 +6,7 @@ from types import MethodType
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -15,14 +15,16 @@ from rsutils.weights import norms, readers, writers
 
 
 def random_rotation(d_model: int, seed: int = 0) -> Float[Tensor, "d_model d_model"]:
-    """A uniformly random orthogonal matrix in float64: ``R @ R.T = I``.
+    """A uniformly random rotation in float64: ``R @ R.T = I``, determinant +1.
 
     >>> R = random_rotation(5)
-    >>> torch.allclose(R @ R.T, torch.eye(5, dtype=R.dtype))
-    True
+    >>> torch.allclose(R @ R.T, torch.eye(5, dtype=R.dtype)), round(torch.linalg.det(R).item(), 6)
+    (True, 1.0)
     """
     generator = torch.Generator().manual_seed(seed)
-    return torch.nn.init.orthogonal_(torch.empty(d_model, d_model, dtype=torch.float64), generator=generator)
+    R = torch.nn.init.orthogonal_(torch.empty(d_model, d_model, dtype=torch.float64), generator=generator)
+    R[0] *= torch.linalg.det(R).sign()  # orthogonal matrices come as rotations and as mirrored ones
+    return R
 
 
 def fixing_ones(d_model: int, seed: int = 0) -> Float[Tensor, "d_model d_model"]:
@@ -50,7 +52,6 @@ def turn(R: Float[Tensor, "d_model d_model"], amount: float) -> Float[Tensor, "d
         CourseError: R is not a rotation with determinant +1, so no path of rotations leads to it.
 
     >>> R = random_rotation(5)
-    >>> R = R * torch.linalg.det(R)  # with five axes a change of sign flips the determinant
     >>> torch.allclose(turn(R, 0.5) @ turn(R, 0.5), R)
     True
     """
@@ -81,48 +82,67 @@ def rotate_(model: TransformerBridge, R: Float[Tensor, "d_model d_model"]) -> No
 
 
 @contextmanager
-def rotated(
-    model: TransformerBridge, R: Float[Tensor, "d_model d_model"], dtype: torch.dtype = torch.float32
-) -> Iterator[TransformerBridge]:
-    """Inside the ``with``, the model's stream is written in the basis ``x' = x @ R``, computed in ``dtype``.
+def rotated(model: TransformerBridge, R: Float[Tensor, "d_model d_model"]) -> Iterator[TransformerBridge]:
+    """Inside the ``with``, the model's stream is written in the basis ``x' = x @ R``.
 
-    Works in place, so that a big model needs no second copy. In float64 the weights come back bit for bit
-    or within one rounding; in float32 within about 1e-6 of their size.
+    Works in place, so that a big model needs no second copy. The weights come back within about 1e-6 of
+    their size; inside ``precision(model, torch.float64)`` within one rounding.
 
     Raises:
         CourseError: R has another size than the stream.
     """
-    model.to(dtype, print_details=False)
+    rotate_(model, R)
     try:
-        rotate_(model, R)
         yield model
     finally:
-        rotate_(model, torch.linalg.inv(R))
+        rotate_(model, torch.linalg.inv(R.double()))
+
+
+@contextmanager
+def precision(model: TransformerBridge, dtype: torch.dtype) -> Iterator[TransformerBridge]:
+    """Inside the ``with``, the model computes in ``dtype``; afterwards in float32 again.
+
+    Hugging Face's RMSNorm computes in float32 whatever the model's type: add ``rms_norms(model)`` for the rest.
+    """
+    model.to(dtype, print_details=False)
+    try:
+        yield model
+    finally:
         model.to(torch.float32, print_details=False)
 
 
 @contextmanager
-def rms_for_layer_norm(model: TransformerBridge) -> Iterator[TransformerBridge]:
-    """Inside the ``with``, every LayerNorm only divides by the root mean square and no longer subtracts the mean.
+def rms_norms(model: TransformerBridge) -> Iterator[TransformerBridge]:
+    """Inside the ``with``, every norm divides by the root mean square and does not subtract the mean.
 
-    With gains folded and writers centred the mean is zero already, so the model computes the same function.
-    An RMSNorm model is left as it is.
+    With gains folded and writers centred the mean is zero already, so a LayerNorm model computes the same
+    function. So does an RMSNorm model, but in the stream's own precision. TransformerLens's ``hook_scale`` and
+    ``hook_normalized`` do not fire meanwhile.
     """
-    layer_norms = [norm for norm in norms(model) if getattr(norm, "bias", None) is not None]
 
     def forward(norm, x):
-        return norm.hook_out(F.rms_norm(norm.hook_in(x), (model.cfg.d_model,), norm.weight, model.cfg.eps) + norm.bias)
+        xhat = F.rms_norm(norm.hook_in(x), (model.cfg.d_model,), norm.weight, model.cfg.eps)
+        return norm.hook_out(xhat if getattr(norm, "bias", None) is None else xhat + norm.bias)
 
-    for norm in layer_norms:
-        vars(norm)["forward"] = MethodType(forward, norm)  # an attribute set as usual would land on the module it wraps
+    for norm in norms(model):
+        vars(norm)["forward"] = MethodType(forward, norm)  # set as usual it would land on the module it wraps
     try:
         yield model
     finally:
-        for norm in layer_norms:
+        for norm in norms(model):
             del vars(norm)["forward"]
 
 
-def log_probs(model: TransformerBridge, tokens: Tensor) -> Float[Tensor, "batch pos d_vocab"]:
+def max_change(
+    model: TransformerBridge, tokens: Int[Tensor, "batch pos"], R: Float[Tensor, "d_model d_model"]
+) -> float:
+    """max |difference of log-probability| that writing the stream in the basis R makes, in the model's precision."""
+    before = log_probs(model, tokens)
+    with rotated(model, R):
+        return (log_probs(model, tokens) - before).abs().max().item()
+
+
+def log_probs(model: TransformerBridge, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_vocab"]:
     """Log-probabilities of the next token, natural logarithm."""
     with torch.no_grad():
         return model(tokens).log_softmax(dim=-1)

@@ -45,21 +45,24 @@ class ModelInfo:
     source: str
     shape: str
     n_params: int
+    folded: bool
     centred: bool
 
     def __repr__(self) -> str:
         size = f"{self.shape}, {self.n_params / 1e6:.1f} M parameters"
-        writers = "centred" if self.centred else "not centred (RMSNorm keeps the mean)"
-        return f"{self.name} ({self.source})\n{size}\nweights: norms folded into their readers, writers {writers}"
+        norms = "folded into their readers" if self.folded else "not folded"
+        writers = "centred" if self.centred else "not centred"
+        return f"{self.name} ({self.source})\n{size}\nweights: norms {norms}, writers {writers}"
 
 
-def load_model(name: str | os.PathLike | None = None) -> TransformerBridge:
+def load_model(name: str | os.PathLike | None = None, *, processed: bool = True) -> TransformerBridge:
     """Load a model on the CPU in float32, norms folded, LayerNorm writers centred, gradients off.
 
     Args:
         name: ``None`` takes the environment variable ``RSUTILS_MODEL`` or else ``"embedded"``. Otherwise
             ``"embedded"``, a checkpoint of it (see ``rsutils.checkpoints()``), a local Hugging Face directory, or a
             hub id such as ``"gpt2"``, ``"EleutherAI/pythia-70m"``, ``"HuggingFaceTB/SmolLM2-135M"``.
+        processed: False leaves the weights as they are stored, for the lessons that show why they are processed.
 
     Returns:
         A TransformerLens ``TransformerBridge``. ``model.info`` says where it came from and how its weights
@@ -78,22 +81,23 @@ def load_model(name: str | os.PathLike | None = None) -> TransformerBridge:
     hf_model, tokenizer = _read_model(directory, name, config, weights)
     model = TransformerBridge.boot_transformers(str(directory), hf_model=hf_model, tokenizer=tokenizer, device="cpu")
     model.enable_compatibility_mode(disable_warnings=True, no_processing=True)
-    centred = fold_and_centre(model)
+    centred = processed and fold_and_centre(model)
     model.requires_grad_(False)
-    model.info = ModelInfo(name, source, _shape(model.cfg), n_params, centred)
+    model.info = ModelInfo(name, source, _shape(model.cfg), n_params, processed, centred)
     return model
 
 
-def describe(name: str) -> None:
-    """Print what a suggested model is, what it costs to fetch, and whether it fits in memory now."""
+def describe(name: str) -> str:
+    """What a suggested model is, what it costs to fetch, and whether it fits in memory now."""
     choice = CHOICES[name]
     n_params = choice.n_params or sources.count_parameters(sources.DATA / "embedded")
     megabytes = 0 if name == "embedded" else n_params * choice.stored_bytes / 1e6
     needed, free = sources.needed_memory(n_params), sources.free_memory()
     verdict = "fits" if needed < free else "does not fit"
-    print(f"{name}: {choice.differs}")
-    print(f"{n_params / 1e6:.0f} M parameters, {megabytes:.0f} MB to download")
-    print(f"{needed / 1e9:.1f} GB of memory needed, {free / 1e9:.1f} GB free: it {verdict}")
+    return (
+        f"{choice.differs}. {n_params / 1e6:.0f} M parameters, {megabytes:.0f} MB to download, "
+        f"{needed / 1e9:.1f} GB of memory needed and {free / 1e9:.1f} GB free: it {verdict}."
+    )
 
 
 def tokens(model: TransformerBridge, text: str) -> Int[Tensor, "1 pos"]:
