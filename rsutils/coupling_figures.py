@@ -1,0 +1,156 @@
+"""Chapter 04 in pictures: the map of couplings, one source's row, its band, two maps, and the neurons behind a pair."""
+
+import numpy as np
+from jaxtyping import Float, Float64
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from rsutils.coupling import METRICS, Coupling, Part
+from rsutils.figures import POSITIVE_IS_RED, Figure, bars, finish, heatmap, lines
+
+
+def strongest(
+    source: Float[Tensor, "rows d_model"], destination: Float[Tensor, "d_model columns"], n: int = 10, block: int = 1024
+) -> list[tuple[int, int, float]]:
+    """The ``n`` largest virtual weights by size, as (row, column, value), without holding the whole product.
+
+    >>> import torch
+    >>> strongest(torch.diag(torch.tensor([1.0, -3.0, 2.0])), torch.eye(3), n=2)
+    [(1, 1, -3.0), (2, 2, 2.0)]
+    """
+    found: list[tuple[int, int, float]] = []
+    for start in range(0, len(source), block):
+        product = source[start : start + block] @ destination
+        at = product.abs().flatten().topk(min(n, product.numel())).indices
+        rows, columns = at // product.shape[1], at % product.shape[1]
+        values = product[rows, columns]
+        found += zip((rows + start).tolist(), columns.tolist(), values.tolist(), strict=True)
+    return sorted(found, key=lambda pair: -abs(pair[2]))[:n]
+
+
+def rank_correlation(x: Float64[np.ndarray, "..."], y: Float64[np.ndarray, "..."]) -> float:
+    """Spearman's correlation of two matrices of pairs, NaN left out; 1 where both rank the pairs alike.
+
+    >>> round(rank_correlation(np.array([1.0, 2.0, 9.0, np.nan]), np.array([0.1, 0.2, 0.3, 0.4])), 6)
+    1.0
+    """
+    both = ~np.isnan(x) & ~np.isnan(y)
+    ranks = [np.argsort(np.argsort(values[both])).astype(np.float64) for values in (x, y)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def draw_map(found: Coupling, metric: str) -> Figure:
+    """The matrix of one metric, row = source, column = destination; pairs that do not exist are grey."""
+    best = found.top(metric, 1)[0]
+    return heatmap(
+        found.values[metric],
+        title=f"{metric}: strongest is {best['source']} to {best['destination']} ({best['value']:.3g})"
+        + (f"; chance is {found.chance:.3g}" if metric == "normalised" else ""),
+        x="destination (reads)",
+        y="source (writes)",
+        x_labels=found.destinations,
+        y_labels=found.sources,
+        unit=f"{metric}: {METRICS[metric]}",
+        alt=f"One row for each of {len(found.sources)} sources, one column for each of {len(found.destinations)} "
+        f"destinations; {np.isfinite(found.values[metric]).sum()} cells have a value, the others are grey because "
+        f"the source writes too late. {_range(found.values[metric])}",
+    )
+
+
+def draw_source(found: Coupling, metric: str, source: str) -> Figure:
+    """One row of the map as bars: this source's coupling to everything that reads after it."""
+    row = found.values[metric][found.sources.index(source)]
+    there = [j for j in range(len(row)) if np.isfinite(row[j])]
+    best = max(there, key=lambda j: row[j])
+    return bars(
+        row[there],
+        title=f"{source} couples most to {found.destinations[best]} by {metric} ({row[best]:.3g})"
+        + (f"; chance is {found.chance:.3g}" if metric == "normalised" else ""),
+        x="destination (reads)",
+        y=f"{metric}: {METRICS[metric]}",
+        labels=[found.destinations[j] for j in there],
+        alt=f"{len(there)} bars, one for each later destination. {_range(row)}",
+    )
+
+
+def draw(found: Coupling, metric: str, source: str = "all") -> Figure:
+    """The whole map, or one source's row of it."""
+    return draw_map(found, metric) if source == "all" else draw_source(found, metric, source)
+
+
+def by_distance(found: Coupling, metric: str) -> dict[int, float]:
+    """Mean of a metric over the pairs of MLPs at each distance in layers; the ends of the stream are left out."""
+    inner = np.array([name.startswith("mlp") for name in found.sources])[:, None]
+    inner = inner & np.array([name.startswith("mlp") for name in found.destinations])
+    distance = np.where(inner, found.distance, np.nan)
+    return {int(d): float(found.values[metric][distance == d].mean()) for d in np.unique(distance[~np.isnan(distance)])}
+
+
+def draw_distance(found: Coupling, metric: str = "normalised") -> Figure:
+    """Is there a diagonal band? The mean over pairs of MLPs at each distance, beside chance."""
+    means = by_distance(found, metric)
+    near, far = means[1], np.mean([value for distance, value in means.items() if distance > 1])
+    series = {"mean over pairs": list(means.values())}
+    if metric == "normalised":
+        series["chance"] = [found.chance] * len(means)
+    return lines(
+        series,
+        at=list(means),
+        title=f"Neighbouring MLPs couple {near / far:.2f} times as strongly as distant ones, by {metric}",
+        x="distance (layers)",
+        y=f"{metric}: {METRICS[metric]}",
+        alt=f"Mean {metric} coupling of MLP pairs at distances {min(means)} to {max(means)}: {near:.3g} at distance 1, "
+        f"{far:.3g} on average beyond" + (f"; a level line at chance, {found.chance:.3g}." if len(series) > 1 else "."),
+    )
+
+
+def draw_two(left: Coupling, right: Coupling, metric: str) -> Figure:
+    """Two maps side by side on one colour scale: two checkpoints, two models, two states of the weights."""
+    drawn = [draw_map(found, metric) for found in (left, right)]
+    values = np.concatenate([found.values[metric].ravel() for found in (left, right)])
+    low, high = np.nanmin(values), np.nanmax(values)
+    limits = dict(zmin=-max(-low, high), zmax=max(-low, high)) if low < 0 < high else dict(zmin=low, zmax=high)
+    both = make_subplots(cols=2, subplot_titles=[left.model, right.model], horizontal_spacing=0.12)
+    for column, fig in enumerate(drawn, 1):
+        (trace,) = fig.data
+        trace.update(limits, showscale=column == 2, colorscale=POSITIVE_IS_RED if low < 0 < high else "Cividis")
+        both.add_trace(trace, 1, column)
+        both.update_yaxes(autorange="reversed", row=1, col=column)
+    alike = ""
+    if left.values[metric].shape == right.values[metric].shape:
+        order = rank_correlation(left.values[metric], right.values[metric])
+        alike = f"; the two rank their pairs with correlation {order:.2f}"
+    peaks = [f"{f.model}: {b['source']} to {b['destination']}" for f in (left, right) for b in f.top(metric, 1)]
+    return finish(
+        both,
+        title=f"Strongest by {metric}, {' and '.join(peaks)}{alike}",
+        x="destination (reads)",
+        y="source (writes)",
+        alt=f"Two maps of {metric} on one scale, left {left.model}, right {right.model}. "
+        f"{_range(left.values[metric])} {_range(right.values[metric])}",
+        height=480,
+    )
+
+
+def draw_neurons(source: Part, destination: Part, n: int = 20) -> Figure:
+    """Virtual weights between the rows and columns that hold the ``n`` strongest of them, source neurons as rows."""
+    found = strongest(source.weight, destination.weight, n)
+    rows, columns = (sorted({pair[axis] for pair in found}) for axis in (0, 1))
+    i, j, value = found[0]
+    shown = source.weight[rows] @ destination.weight[:, columns]
+    return heatmap(
+        shown,
+        title=f"{source.name} row {i} to {destination.name} column {j} is the strongest of "
+        f"{len(source.weight) * destination.weight.shape[1]:,} virtual weights ({value:.3g})",
+        x=f"{destination.name}: column of its weight",
+        y=f"{source.name}: row of its weight",
+        x_labels=columns,
+        y_labels=rows,
+        unit="virtual weight",
+        alt=f"The {len(rows)} rows and {len(columns)} columns that hold the {n} largest virtual weights. "
+        f"{_range(shown.numpy())}",
+    )
+
+
+def _range(values: np.ndarray) -> str:
+    return f"Values from {np.nanmin(values):.3g} to {np.nanmax(values):.3g}."
