@@ -7,12 +7,14 @@ was cut off, or Python does not start, the environment is made anew.
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,6 +23,7 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "course-stamp"
 LOG = ROOT / "build" / "install.log"
 UNFINISHED = "an installation was started here and not finished"
+DISK_FULL = "the disk is full: free 3 GB (8 GB where torch comes with CUDA) and run this again"
 # One module of each part, looked for (not imported) before every command.
 NEEDED = ["torch", "transformer_lens", "jupyterlab", "nbval", "pytest", "rsutils"]
 
@@ -82,8 +85,10 @@ def create_environment() -> None:
 
 def explain(log: str) -> str | None:
     """The likely cause of a failed installation, in a line, or None."""
-    if "No space left on device" in log or "Errno 28" in log:
-        return "the disk is full: free about 3 GB (on Linux with CUDA builds 8 GB) and run this again"
+    # A disk so full that the log could not be written has to be measured.
+    free = min(shutil.disk_usage(folder).free for folder in (ROOT, tempfile.gettempdir()))
+    if "No space left on device" in log or free < 100e6:
+        return DISK_FULL
     if "ensurepip" in log:
         return "this Python cannot make environments: sudo apt install python3-venv, and run this again"
     offline = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "ReadTimeoutError",
@@ -223,4 +228,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("course: interrupted")
+        stop("interrupted")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        stop(DISK_FULL)

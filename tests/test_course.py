@@ -116,6 +116,12 @@ def test_a_failed_installation_is_one_line_and_is_tried_again(project, log, word
     assert course.STAMP.read_text() == course.wanted_stamp()
 
 
+def test_a_disk_too_full_even_for_a_log_is_named(project, monkeypatch):
+    project.fail.append("")
+    monkeypatch.setattr(course.shutil, "disk_usage", lambda folder: collections.namedtuple("U", "free")(1e6))
+    assert "disk is full" in refusal(course.ensure_environment)
+
+
 def test_an_old_python_is_refused(monkeypatch):
     monkeypatch.setattr(course.sys, "version_info", (3, 10, 4))
     assert "Python 3.11" in refusal(course.require_usable_python)
