@@ -5,14 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import transformers
 from jaxtyping import Float, Float64
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from rsutils.errors import CourseError
 from rsutils.models import tokens
-from rsutils.sources import locate
 from rsutils.weights import mlp_readers
 
 METRICS = {
@@ -192,21 +189,6 @@ def activations(model: TransformerBridge, sentences: Iterable[str]) -> tuple[lis
         out = seen[written[part.layer]]
         parts.append(Part(part.name, part.layer, (out - out.mean(dim=0)) / len(out) ** 0.5))
     return parts, {layer: seen[name].mean().item() for layer, name in scaled.items()}
-
-
-def unfolded(model: TransformerBridge) -> TransformerBridge:
-    """The same model with its weights as they were trained: norms not folded, writers not centred.
-
-    Raises:
-        CourseError: the model is a checkpoint, which TransformerLens cannot find by itself.
-    """
-    directory, _, weights = locate(model.info.name)
-    if weights is not None:
-        raise CourseError(f"expected a model in a directory of its own, got the checkpoint {model.info.name!r}")
-    transformers.utils.logging.disable_progress_bar()
-    plain = TransformerBridge.boot_transformers(str(directory), device="cpu")
-    transformers.utils.logging.enable_progress_bar()
-    return plain.requires_grad_(False)
 
 
 def _trace_and_square(grams: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

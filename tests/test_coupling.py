@@ -11,8 +11,7 @@ import rsutils
 from rsutils import basis, coupling
 from rsutils import coupling_figures as figures
 from rsutils.coupling import Part
-from rsutils.models import tokens
-from rsutils.sources import locate
+from rsutils.models import load_model, tokens
 
 TEXTS = ("Anna gave the red ball to Tom.", "Why did the bird fly away?", "The opposite of hot is cold.")
 
@@ -139,28 +138,11 @@ def test_weighted_needs_text_that_fits(small_models):
     assert "weighted" not in coupling.all_pairs(small_models["gpt2"]).values
 
 
-def test_unfolded_times_gain_is_the_loaded_model(model):
-    plain = coupling.unfolded(model)
-    gain = plain.blocks[1].ln2.weight
-    expected = plain.blocks[1].mlp.W_in * gain[:, None]
-    expected = expected - expected.mean(dim=0) if model.info.centred else expected
-    torch.testing.assert_close(expected, model.blocks[1].mlp.W_in)
-    assert (plain.blocks[1].mlp.W_in - model.blocks[1].mlp.W_in).abs().max() > 0.05
-
-
 def test_centring_the_writers_changes_no_product_once_norms_are_folded(model, measured):
-    plain = coupling.unfolded(model)
+    plain = load_model(model.info.name, processed=False)
     half = coupling.measure(coupling.sources(plain), coupling.destinations(model), model.cfg.d_model)
     np.testing.assert_allclose(half.values["raw"], measured.values["raw"], rtol=2e-6)
     assert np.nanmax(half.values["size"] / measured.values["size"]) > 1 + 1e-4 * model.info.centred - 1e-6
-
-
-def test_unfolded_refuses_a_checkpoint(small_models, monkeypatch):
-    model = small_models["gpt2"]
-    directory, where, _ = locate(model.info.name)
-    monkeypatch.setattr(coupling, "locate", lambda name: (directory, where, directory / "step-00400.safetensors"))
-    with pytest.raises(rsutils.CourseError, match="checkpoint"):
-        coupling.unfolded(model)
 
 
 def test_extra_memory_stays_within_two_matrices_a_layer():
