@@ -58,7 +58,8 @@ def turn(R: Float[Tensor, "d_model d_model"], amount: float) -> Float[Tensor, "d
     if not torch.allclose(R @ R.T, torch.eye(len(R), dtype=R.dtype), atol=1e-5) or torch.linalg.det(R) < 0:
         raise CourseError("expected a rotation with determinant +1: flip the sign of one row of R and try again")
     angles, vectors = torch.linalg.eig(R.double())
-    return (vectors @ torch.diag(angles**amount) @ vectors.mH).real.to(R.dtype)
+    # The inverse and not the conjugate transpose: where an eigenvalue repeats, eig's vectors are not orthogonal.
+    return (vectors @ torch.diag(angles**amount) @ torch.linalg.inv(vectors)).real.to(R.dtype)
 
 
 @torch.no_grad()

@@ -99,14 +99,15 @@ def test_float64_gives_the_weights_back(own):
     assert changed < 1e-4 * sum(p.numel() for p in own.parameters())
 
 
-def test_turn_goes_from_identity_to_the_rotation_through_rotations():
-    R = basis.fixing_ones(13)
-    torch.testing.assert_close(basis.turn(R, 0.0), torch.eye(13).double())
+@pytest.mark.parametrize("d_model", [13, 16])  # in even dimensions a second axis stays: the eigenvalue 1 repeats
+def test_turn_goes_from_identity_to_the_rotation_through_rotations(d_model):
+    R = basis.fixing_ones(d_model)
+    torch.testing.assert_close(basis.turn(R, 0.0), torch.eye(d_model).double())
     torch.testing.assert_close(basis.turn(R, 1.0), R)
     for amount in (0.2, 0.7):
         part = basis.turn(R, amount)
-        torch.testing.assert_close(part @ part.T, torch.eye(13).double())
-        torch.testing.assert_close(torch.ones(13).double() @ part, torch.ones(13).double())
+        torch.testing.assert_close(part @ part.T, torch.eye(d_model).double())
+        torch.testing.assert_close(torch.ones(d_model).double() @ part, torch.ones(d_model).double())
 
 
 def test_bad_input_gets_one_line(small_models):
