@@ -109,7 +109,8 @@ def test_the_release_has_one_number():
 
 def imported(paths) -> set[str]:
     """The distributions that the Python files import, the standard library and our own modules left out."""
-    ours = {"rsutils", "training", "course", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+    own = {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
+    ours = {"rsutils", "training", "benchmarks", "course", *own}
     modules = set()
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
