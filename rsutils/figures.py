@@ -61,9 +61,6 @@ class Figure(go.Figure):
     def __repr__(self) -> str:
         return self.words
 
-    def _repr_mimebundle_(self, include=None, exclude=None, **kwargs) -> dict:
-        return {**super()._repr_mimebundle_(include, exclude, **kwargs), "text/plain": self.words}
-
     # IPython would prefer these two, which show the picture without the words.
     _ipython_display_ = None
     _repr_html_ = None
@@ -77,7 +74,7 @@ def finish(fig: go.Figure, *, title: str, x: str, y: str, alt: str, height: int 
     for name, text in dict(title=title, x=x, y=y, alt=alt).items():
         if not isinstance(text, str) or not text.strip():
             raise CourseError(f"Expected a text for {name}=, got {text!r}: put it in words.")
-    wrapped = wrap(escape(title, quote=False), 72)
+    wrapped = wrap(escape(title, quote=False), 72, break_on_hyphens=False)
     top = 48 + 22 * len(wrapped)
     # One construction from a plain layout: updating a figure that exists takes plotly several times as long.
     layout = {key: value for key, value in fig.layout.to_plotly_json().items() if key != "template"}
