@@ -46,7 +46,7 @@ def norm_map(found: Trace) -> Figure:
     """The stream's norm at every layer and position, as a power of ten."""
     norms = found.streams.norm(dim=-1)
     point, position = divmod(norms.argmax().item(), norms.shape[1])
-    where = f"position {position} ({found.labels[position]!r}) at point {found.points[point]}"
+    where = f"position {position} ({found.labels[position]!r}) {_after(point)}"
     return heatmap(
         norms.log10(),
         title=f"The largest norm, {norms.max():.1f}, is at {where}",
@@ -122,18 +122,40 @@ def lens(found: Trace, ids: Tensor, probabilities: Float[Tensor, "point pos"]) -
     settled = (agree >= 0.5).int().argmax().item()
     fig = heatmap(
         probabilities,
-        title=f"The lens first agrees with the output at half of the positions at point {found.points[settled]}",
+        title=f"The lens agrees with the output at half of the positions for the first time {_after(settled)}",
         x="position",
         y="after layer",
         unit="probability of the first guess",
         x_labels=found.labels,
         y_labels=found.points,
-        alt="First guess at each layer and position. At the last position, from the bottom of the stream up: "
+        alt="First guess at each layer and position. At the last position, from the first layer's input up: "
         + ", ".join(repr(found.model.to_string([i])) for i in ids[:, -1].tolist())
         + ".",
     )
     cells = [[escape(found.model.to_string([i]).replace("\n", "↵")) for i in row] for row in ids.tolist()]
-    return fig.update_traces(text=cells, texttemplate="%{text}")
+    fig.update_traces(text=cells, hovertemplate="%{text}<br>" + fig.data[0].hovertemplate)
+    # In narrower cells the words would run into each other.
+    return fig.update_traces(texttemplate="%{text}", textfont_size=11) if ids.shape[1] <= 20 else fig
+
+
+def attribution(names: list[str], effects: dict[str, Float[Tensor, " write"]], right: str, wrong: str) -> Figure:
+    """What each write adds to one token's logit over another's, by one or more ways of asking (``effects``)."""
+    (asked, values), *others = effects.items()
+    best, worst = (names[i] for i in (values.argmax().item(), values.argmin().item()))
+    finding = f"{asked}: {best} adds most to {right!r} over {wrong!r} ({values.max():+.2f}), "
+    finding += f"{worst} least ({values.min():+.2f})"
+    for other, effect in others[-1:]:
+        most = (effect - values).abs().argmax().item()
+        finding = f"{asked} and {other} differ most for {names[most]}: {values[most]:+.2f} against {effect[most]:+.2f}"
+    return bars(
+        effects,
+        title=finding[0].upper() + finding[1:],
+        x="from",
+        y=f"logit of {right!r} minus logit of {wrong!r}",
+        labels=names,
+        alt=f"{len(values)} groups of bars. "
+        + " ".join(f"Those of {name!r} sum to {effect.sum():+.2f}." for name, effect in effects.items()),
+    )
 
 
 def follow(found: Trace, position: int, layer: int, head: int) -> Figure:
@@ -146,7 +168,7 @@ def follow(found: Trace, position: int, layer: int, head: int) -> Figure:
         title=f"Along the write of head {head} of layer {layer} at {found.labels[position]!r}: "
         f"{amount[layer]:.2f} before its layer, {written:.2f} after, {last:.2f} at the end",
         x="after layer",
-        y="component along the write, over its norm",
+        y="component, in units of the write",
         labels=found.points,
         alt=f"One line over {len(amount)} points. The head itself adds exactly 1 in layer {layer}; everything else is "
         "the work of other writes.",
@@ -176,3 +198,7 @@ def difference(a: Trace, b: Trace) -> Figure:
         alt=f"Zero left of the first token that differs; the largest difference, {distance.max():.2f} times the mean "
         f"norm, is at position {distance.amax(0).argmax()}.",
     )
+
+
+def _after(point: int) -> str:
+    return f"after layer {point - 1}" if point else "before the first layer"

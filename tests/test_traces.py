@@ -171,6 +171,7 @@ def test_every_figure_can_be_drawn_on_every_model(found):
         trace_figures.cancellation(found, 2),
         trace_figures.reading(found, 0, 1, 4),
         trace_figures.lens(found, ids, torch.rand(ids.shape)),
+        trace_figures.attribution(found.names, {"direct": torch.randn(len(found.names))}, "M", "J"),
         trace_figures.follow(found, 4, 1, 1),
         trace_figures.difference(found, traces.trace(found.model, "The cat sat in the mat")),
     ]
@@ -211,3 +212,27 @@ def test_one_token_has_no_other_positions(small_models):
     one = traces.trace(small_models["gpt2"], torch.tensor([[5]]))
     with pytest.raises(rsutils.CourseError, match="at least two tokens"):
         trace_figures.norm_lines(one)
+
+
+def test_explorers_follow_their_controls_and_show_errors_beside_the_figure(small_models, monkeypatch):
+    model = small_models["gpt2"]
+    monkeypatch.setenv("RSUTILS_STRICT", "1")
+
+    def draw(text, layer, head, destination):
+        return trace_figures.reading(traces.trace(model, text), layer, head, destination)
+
+    controls = {"layer": range(model.cfg.n_layers), "head": range(model.cfg.n_heads)}
+    explorer = rsutils.Explorer(draw, text=TEXT, **controls, destination=lambda text: model.to_str_tokens(text))
+    explorer.set(layer=1, head=2, destination=5)
+    expected = traces.trace(model, TEXT).cache["pattern", 1][2, 5]
+    assert torch.equal(torch.tensor(explorer.figure.data[0].y), expected)
+    explorer.set(text="The dog")
+    assert len(explorer.figure.data[0].y) == len(traces.trace(model, "The dog").labels)
+    explorer.set(text="")
+    assert "type at least one character" in explorer.error.value
+
+    def compare(first, second):
+        return trace_figures.difference(traces.trace(model, first), traces.trace(model, second))
+
+    explorer = rsutils.Explorer(compare, first=TEXT, second=TEXT.replace("cat", "dog")).set(second="The dog")
+    assert "equal length" in explorer.error.value
