@@ -148,7 +148,9 @@ def in_environment(*command: str, **variables: str) -> int:
 
 def lab(args: list[str]) -> int:
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    return in_environment("-m", "jupyterlab", "notebooks/00_start_here.ipynb", *root, *args)
+    # As a path, the notebook would make its folder the root, and the links to other folders lead nowhere.
+    first = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
+    return in_environment("-m", "jupyterlab", first, *root, *args)
 
 
 def test(args: list[str]) -> int:
