@@ -1,7 +1,8 @@
 """Chapter 04: how strongly every writer of the stream is coupled to every later reader, beside what chance gives."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -79,6 +80,20 @@ class Coupling:
         rows = [row for row in self.table() if row["metric"] == metric]
         return sorted(rows, key=lambda row: -row["value"])[:n]
 
+    def mlps(self) -> "Coupling":
+        """The pairs of MLPs alone, without the two ends, which are as large as the vocabulary and hide the rest."""
+        rows, columns = (
+            [k for k, name in enumerate(names) if name.startswith("mlp")] for names in (self.sources, self.destinations)
+        )
+        inner = np.ix_(rows, columns)
+        return replace(
+            self,
+            sources=[self.sources[i] for i in rows],
+            destinations=[self.destinations[j] for j in columns],
+            distance=self.distance[inner],
+            values={metric: matrix[inner] for metric, matrix in self.values.items()},
+        )
+
 
 def sources(model: TransformerBridge) -> list[Part]:
     """The embedding and every MLP's ``W_out``, in the order in which they write; views on the model's weights."""
@@ -99,21 +114,26 @@ def destinations(model: TransformerBridge) -> list[Part]:
 def all_pairs(model: TransformerBridge, sentences: Iterable[str] = ()) -> Coupling:
     """Measure every pair of a loaded model; with ``sentences``, the metric ``weighted`` too.
 
-    Chance follows from the directions that the stream offers: ``d_model`` of them, one fewer where the writers
-    are centred, since nothing is written to or read from the all-ones direction there.
+    The null counts the directions that the stream offers (``directions``).
 
     Raises:
         CourseError: a sentence is empty or longer than the model's context.
     """
-    dimensions = model.cfg.d_model - model.info.centred
+    name = Path(model.info.name).name
     if not (sentences := list(sentences)):
-        return measure(sources(model), destinations(model), dimensions, model.info.name)
+        return measure(sources(model), destinations(model), directions(model), name)
     outputs, scales = activations(model, sentences)
-    both = measure(sources(model) + outputs, destinations(model), dimensions, model.info.name)
+    both = measure(sources(model) + outputs, destinations(model), directions(model), name)
     n = len(outputs)
     values = {metric: matrix[:n] for metric, matrix in both.values.items()}
     values["weighted"] = both.values["raw"][n:] / [scales[d.layer] for d in destinations(model)]
     return Coupling(both.model, both.sources[:n], both.destinations, both.distance[:n], both.chance, values)
+
+
+def directions(model: TransformerBridge) -> int:
+    """How many the stream offers: ``d_model``, or one fewer where the writers are centred, since nothing is written
+    along all-ones there."""
+    return model.cfg.d_model - model.info.centred
 
 
 def measure(sources: list[Part], destinations: list[Part], dimensions: int, name: str = "") -> Coupling:
@@ -155,16 +175,6 @@ def gram(W: Float[Tensor, "d_model columns"]) -> Float[np.ndarray, "d_model d_mo
     """``W @ W.T``, in NumPy: it sees that both factors are one matrix and does half the multiplications of torch."""
     factor = W.detach().numpy()
     return factor @ factor.T
-
-
-def by_products(sources: Iterable[Part], destinations: list[Part]) -> Float64[np.ndarray, "source destination"]:
-    """The raw coupling the plain way: one product ``[rows, columns]`` a pair, and its norm. NaN where there is none."""
-    return np.array(
-        [
-            [torch.linalg.norm(s.weight @ d.weight).item() if s.layer < d.layer else np.nan for d in destinations]
-            for s in sources
-        ]
-    )
 
 
 @torch.no_grad()

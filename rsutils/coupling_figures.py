@@ -1,12 +1,17 @@
 """Chapter 04 in pictures: the map of couplings, one source's row, its band, two maps, and the neurons behind a pair."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Float64
 from plotly.subplots import make_subplots
 from torch import Tensor
 
 from rsutils.coupling import METRICS, Coupling, Part
+from rsutils.errors import CourseError
 from rsutils.figures import POSITIVE_IS_RED, Figure, bars, finish, heatmap, lines
+
+WHOLE = ("all", "MLPs only")
 
 
 def strongest(
@@ -39,13 +44,16 @@ def rank_correlation(x: Float64[np.ndarray, "..."], y: Float64[np.ndarray, "..."
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def draw_map(found: Coupling, metric: str) -> Figure:
-    """The matrix of one metric, row = source, column = destination; pairs that do not exist are grey."""
+def draw_map(found: Coupling, metric: str, beside: Sequence[Coupling] = ()) -> Figure:
+    """The matrix of one metric, row = source, column = destination; pairs that do not exist are grey.
+
+    With ``beside``, the colour scale covers those maps too, so that they can be compared by eye.
+    """
     best = found.top(metric, 1)[0]
-    return heatmap(
+    fig = heatmap(
         found.values[metric],
-        title=f"{metric}: strongest is {best['source']} to {best['destination']} ({best['value']:.3g})"
-        + (f"; chance is {found.chance:.3g}" if metric == "normalised" else ""),
+        title=f"{found.model}: the strongest {metric} coupling is {best['source']} to {best['destination']} "
+        f"({best['value']:.3g}{_chance(found, metric)})",
         x="destination (reads)",
         y="source (writes)",
         x_labels=found.destinations,
@@ -55,6 +63,12 @@ def draw_map(found: Coupling, metric: str) -> Figure:
         f"destinations; {np.isfinite(found.values[metric]).sum()} cells have a value, the others are grey because "
         f"the source writes too late. {_range(found.values[metric])}",
     )
+    if beside:
+        values = np.concatenate([each.values[metric].ravel() for each in (found, *beside)])
+        low, high = np.nanmin(values), np.nanmax(values)
+        signed = dict(zmin=-max(-low, high), zmax=max(-low, high), colorscale=POSITIVE_IS_RED)
+        fig.data[0].update(signed if low < 0 < high else dict(zmin=low, zmax=high, colorscale="Cividis"))
+    return fig
 
 
 def draw_source(found: Coupling, metric: str, source: str) -> Figure:
@@ -64,8 +78,8 @@ def draw_source(found: Coupling, metric: str, source: str) -> Figure:
     best = max(there, key=lambda j: row[j])
     return bars(
         row[there],
-        title=f"{source} couples most to {found.destinations[best]} by {metric} ({row[best]:.3g})"
-        + (f"; chance is {found.chance:.3g}" if metric == "normalised" else ""),
+        title=f"{found.model}: the strongest {metric} coupling of {source} is to {found.destinations[best]} "
+        f"({row[best]:.3g}{_chance(found, metric)})",
         x="destination (reads)",
         y=f"{metric}: {METRICS[metric]}",
         labels=[found.destinations[j] for j in there],
@@ -74,29 +88,32 @@ def draw_source(found: Coupling, metric: str, source: str) -> Figure:
 
 
 def draw(found: Coupling, metric: str, source: str = "all") -> Figure:
-    """The whole map, or one source's row of it."""
-    return draw_map(found, metric) if source == "all" else draw_source(found, metric, source)
+    """The whole map, the map of the MLPs alone, or one source's row of it."""
+    if source in WHOLE:
+        return draw_map(found if source == "all" else found.mlps(), metric)
+    return draw_source(found, metric, source)
 
 
 def by_distance(found: Coupling, metric: str) -> dict[int, float]:
-    """Mean of a metric over the pairs of MLPs at each distance in layers; the ends of the stream are left out."""
-    inner = np.array([name.startswith("mlp") for name in found.sources])[:, None]
-    inner = inner & np.array([name.startswith("mlp") for name in found.destinations])
-    distance = np.where(inner, found.distance, np.nan)
-    return {int(d): float(found.values[metric][distance == d].mean()) for d in np.unique(distance[~np.isnan(distance)])}
+    """Mean of a metric over the pairs of MLPs at each distance in layers."""
+    mlps = found.mlps()
+    distances = np.unique(mlps.distance[~np.isnan(mlps.distance)])
+    return {int(d): float(mlps.values[metric][mlps.distance == d].mean()) for d in distances}
 
 
 def draw_distance(found: Coupling, metric: str = "normalised") -> Figure:
     """Is there a diagonal band? The mean over pairs of MLPs at each distance, beside chance."""
     means = by_distance(found, metric)
+    if len(means) < 2:
+        raise CourseError("expected a model of at least three layers: fewer have no pairs of MLPs at two distances")
     near, far = means[1], np.mean([value for distance, value in means.items() if distance > 1])
     series = {"mean over pairs": list(means.values())}
     if metric == "normalised":
         series["chance"] = [found.chance] * len(means)
     return lines(
         series,
-        at=list(means),
-        title=f"Neighbouring MLPs couple {near / far:.2f} times as strongly as distant ones, by {metric}",
+        labels=list(means),
+        title=f"Neighbouring MLPs have {near / far:.2f} times the {metric} coupling of distant ones",
         x="distance (layers)",
         y=f"{metric}: {METRICS[metric]}",
         alt=f"Mean {metric} coupling of MLP pairs at distances {min(means)} to {max(means)}: {near:.3g} at distance 1, "
@@ -106,50 +123,53 @@ def draw_distance(found: Coupling, metric: str = "normalised") -> Figure:
 
 def draw_two(left: Coupling, right: Coupling, metric: str) -> Figure:
     """Two maps side by side on one colour scale: two checkpoints, two models, two states of the weights."""
-    drawn = [draw_map(found, metric) for found in (left, right)]
-    values = np.concatenate([found.values[metric].ravel() for found in (left, right)])
-    low, high = np.nanmin(values), np.nanmax(values)
-    limits = dict(zmin=-max(-low, high), zmax=max(-low, high)) if low < 0 < high else dict(zmin=low, zmax=high)
-    both = make_subplots(cols=2, subplot_titles=[left.model, right.model], horizontal_spacing=0.12)
-    for column, fig in enumerate(drawn, 1):
-        (trace,) = fig.data
-        trace.update(limits, showscale=column == 2, colorscale=POSITIVE_IS_RED if low < 0 < high else "Cividis")
-        both.add_trace(trace, 1, column)
-        both.update_yaxes(autorange="reversed", row=1, col=column)
+    both = make_subplots(cols=2, subplot_titles=[left.model, right.model], horizontal_spacing=0.15)
+    for column, (shown, other) in enumerate(((left, right), (right, left)), 1):
+        single = draw_map(shown, metric, beside=[other])
+        both.add_trace(single.data[0].update(showscale=column == 2), 1, column)
+        both.update_xaxes(single.layout.xaxis, tickangle=-45, row=1, col=column)
+        both.update_yaxes(single.layout.yaxis, row=1, col=column)
+    both.update_layout(plot_bgcolor=single.layout.plot_bgcolor)
     alike = ""
     if left.values[metric].shape == right.values[metric].shape:
         order = rank_correlation(left.values[metric], right.values[metric])
         alike = f"; the two rank their pairs with correlation {order:.2f}"
-    peaks = [f"{f.model}: {b['source']} to {b['destination']}" for f in (left, right) for b in f.top(metric, 1)]
-    return finish(
+    peaks = [f"{b['source']} to {b['destination']} ({f.model})" for f in (left, right) for b in f.top(metric, 1)]
+    fig = finish(
         both,
-        title=f"Strongest by {metric}, {' and '.join(peaks)}{alike}",
+        title=f"The strongest {metric} coupling: {', '.join(peaks)}{alike}",
         x="destination (reads)",
         y="source (writes)",
         alt=f"Two maps of {metric} on one scale, left {left.model}, right {right.model}. "
         f"{_range(left.values[metric])} {_range(right.values[metric])}",
         height=480,
     )
+    fig.layout.yaxis2.title.text = None  # it would stand in the left map
+    return fig
 
 
 def draw_neurons(source: Part, destination: Part, n: int = 20) -> Figure:
-    """Virtual weights between the rows and columns that hold the ``n`` strongest of them, source neurons as rows."""
+    """Virtual weights between the neurons of two MLPs that hold the ``n`` strongest of them, source neurons as rows."""
     found = strongest(source.weight, destination.weight, n)
     rows, columns = (sorted({pair[axis] for pair in found}) for axis in (0, 1))
     i, j, value = found[0]
     shown = source.weight[rows] @ destination.weight[:, columns]
     return heatmap(
         shown,
-        title=f"{source.name} row {i} to {destination.name} column {j} is the strongest of "
+        title=f"{source.name} neuron {i} to {destination.name} neuron {j} is the strongest of "
         f"{len(source.weight) * destination.weight.shape[1]:,} virtual weights ({value:.3g})",
-        x=f"{destination.name}: column of its weight",
-        y=f"{source.name}: row of its weight",
+        x=f"neuron of {destination.name} (reads)",
+        y=f"neuron of {source.name} (writes)",
         x_labels=columns,
         y_labels=rows,
         unit="virtual weight",
-        alt=f"The {len(rows)} rows and {len(columns)} columns that hold the {n} largest virtual weights. "
+        alt=f"The {len(rows)} source and {len(columns)} destination neurons that hold the {n} largest virtual weights. "
         f"{_range(shown.numpy())}",
     )
+
+
+def _chance(found: Coupling, metric: str) -> str:
+    return f"; chance {found.chance:.3g}" if metric == "normalised" else ""
 
 
 def _range(values: np.ndarray) -> str:

@@ -8,7 +8,7 @@ import torch
 from transformer_lens import FactoredMatrix
 
 import rsutils
-from rsutils import basis, coupling
+from rsutils import basis, coupling, coupling_plain
 from rsutils import coupling_figures as figures
 from rsutils.coupling import Part
 from rsutils.models import load_model, tokens
@@ -46,7 +46,7 @@ def test_raw_coupling_is_the_norm_of_the_product_in_float64(model, measured):
 
 def test_the_loop_and_transformer_lens_agree_with_the_grams(model, measured):
     sources, destinations = coupling.sources(model), coupling.destinations(model)
-    np.testing.assert_allclose(coupling.by_products(sources, destinations), measured.values["raw"], rtol=2e-6)
+    np.testing.assert_allclose(coupling_plain.by_products(sources, destinations), measured.values["raw"], rtol=2e-6)
     norm = FactoredMatrix(sources[1].weight, destinations[-1].weight).norm().item()
     assert measured.values["raw"][1, -1] == pytest.approx(norm, rel=1e-5)
 
@@ -83,6 +83,19 @@ def test_null_has_the_mean_and_deviation_of_simulated_rotations(centred):
     z = (found.values["raw"].item() ** 2 - squares.mean()) / squares.std()
     # The deviation of a deviation over n draws is about 1/sqrt(2n) of it, and these are not far from normal.
     assert found.values["z"].item() == pytest.approx(z, rel=0.05, abs=0.1)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_simulation_in_the_library_agrees_with_the_closed_form(centred):
+    A, B = spread(29, 13, seed=1), spread(37, 13, seed=2).T
+    if centred:
+        A, B = A - A.mean(dim=1, keepdim=True), B - B.mean(dim=0)
+    parts, n = (Part("a", 0, A), Part("b", 1, B)), 3000
+    found = coupling.measure([parts[0]], [parts[1]], 13 - centred)
+    squares = coupling_plain.simulate(*parts, 13 - centred, n).astype(np.float64) ** 2
+    assert squares.mean() == pytest.approx(found.chance**2, abs=5 * squares.std() / n**0.5)
+    z = (found.values["normalised"].item() ** 2 - squares.mean()) / squares.std()
+    assert found.values["z"].item() == pytest.approx(z, rel=0.05)
 
 
 def test_rho_is_one_for_one_spectrum_in_one_basis_and_z_its_multiple():
@@ -166,6 +179,16 @@ def test_table_has_a_row_for_each_pair_and_metric_and_top_sorts_it(measured):
     assert top == sorted((row["value"] for row in rows if row["metric"] == "z"), reverse=True)[:5]
 
 
+def test_mlps_are_the_map_without_its_ends(measured):
+    inner = measured.mlps()
+    assert not {"embed", "unembed"} & {*inner.sources, *inner.destinations}
+    for row in inner.table():
+        assert row in measured.table()
+    assert len(inner.top("raw", 1000)) == sum(
+        row["source"] != "embed" and row["destination"] != "unembed" for row in measured.top("raw", 1000)
+    )
+
+
 def test_strongest_in_blocks_are_the_strongest_of_the_whole_product():
     A, B = randn(53, 11, seed=1), randn(11, 59, seed=2)
     whole = A @ B
@@ -187,11 +210,11 @@ def test_figures_show_the_map_and_say_what_is_in_it(measured):
         best = measured.top(metric, 1)[0]
         fig = figures.draw(measured, metric)
         np.testing.assert_array_equal(fig.data[0].z, measured.values[metric].astype(np.float32))
-        assert f"strongest is {best['source']} to {best['destination']}" in fig.words
+        assert f"the strongest {metric} coupling is {best['source']} to {best['destination']}" in fig.words
         assert (fig.layout.xaxis.title.text, fig.layout.yaxis.title.text) == ("destination (reads)", "source (writes)")
         row = figures.draw(measured, metric, "embed")
         np.testing.assert_allclose(row.data[0].y, measured.values[metric][0], rtol=1e-6)
-        assert "embed couples most to" in row.words
+        assert f"the strongest {metric} coupling of embed is to" in row.words
 
 
 def test_band_is_the_mean_over_pairs_of_mlps_at_each_distance(model, measured):
@@ -213,10 +236,10 @@ def test_two_maps_share_one_scale(measured, small_models):
 
 
 def test_neurons_behind_a_pair(model):
-    source, destination = coupling.sources(model)[1], coupling.destinations(model)[-1]
+    source, destination = coupling.sources(model)[1], coupling.destinations(model)[-2]
     fig = figures.draw_neurons(source, destination, 5)
     i, j, value = figures.strongest(source.weight, destination.weight, 1)[0]
-    assert f"row {i} to mlp" in fig.words or f"row {i} to unembed column {j}" in fig.words
+    assert f"mlp 0 neuron {i} to {destination.name} neuron {j} is the strongest" in fig.words
     assert np.abs(fig.data[0].z).max() == pytest.approx(abs(value), rel=1e-5)
 
 
@@ -224,7 +247,8 @@ def test_explorer_redraws_the_map(measured):
     explorer = rsutils.Explorer(
         lambda metric, source: figures.draw(measured, metric, source),
         metric=list(coupling.METRICS),
-        source=["all", *measured.sources],
+        source=[*figures.WHOLE, *measured.sources],
     )
-    assert "z: strongest" in explorer.set(metric="z").static().words
-    assert "mlp 1 couples most to" in explorer.set(source="mlp 1").static().words
+    assert "the strongest z coupling is" in explorer.set(metric="z").static().words
+    assert "of mlp 1 is to" in explorer.set(source="mlp 1").static().words
+    assert explorer.set(source="MLPs only").static().data[0].z.shape == measured.mlps().values["z"].shape
