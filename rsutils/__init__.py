@@ -3,7 +3,8 @@
 from rsutils.checks import check, exercise
 from rsutils.errors import CourseError
 from rsutils.models import load_model
+from rsutils.questions import predict, quiz
 from rsutils.sources import checkpoints
-from rsutils.widgets import Explorer, predict, quiz
+from rsutils.widgets import Explorer
 
 __all__ = ["CourseError", "Explorer", "check", "checkpoints", "exercise", "load_model", "predict", "quiz"]

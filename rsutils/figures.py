@@ -1,7 +1,7 @@
 """Plotly figures that say what they show: a finding as title, labelled axes, and words for the unsighted.
 
-Arrays stay float32 typed arrays: in a saved notebook they take one line and about five bytes a value, where
-plain lists take one line and about twenty-five bytes a value.
+Values stay float32 arrays: a saved notebook holds an array in one line, about six bytes a value, where a plain
+list takes a line and about thirty bytes for every value.
 """
 
 from collections.abc import Mapping, Sequence
@@ -151,18 +151,22 @@ def lines(
 ) -> Figure:
     """Draw one line a series, told apart by colour, dash and marker.
 
-    `series` is values of shape [n] or a mapping from names to such; `at` gives the x of each value (default
-    0, 1, 2, ...), `labels` its name. Raises CourseError for another shape or a wrong number of labels.
+    `series` is values of shape [n] or a mapping from names to such; `at` gives the x of each value, of shape
+    [n], or else `labels` its name. Raises CourseError for another shape or a wrong number of labels.
     """
-    traces, ticks = [], {}
-    for i, (name, values) in enumerate(_named(series, "lines")):
-        where, ticks = _places(labels, len(values), MOST_LABELS)
-        trace = go.Scatter(x=where if at is None else _array(at, 1, "at"), y=values, name=name)
-        trace.line = dict(width=2.5, dash=DASHES[i % len(DASHES)])
-        trace.marker = dict(size=7, symbol=SYMBOLS[i % len(SYMBOLS)])
-        trace.mode = "lines+markers" if len(values) <= 60 else "lines"
-        traces.append(trace)
-    layout = dict(showlegend=len(traces) > 1, xaxis=ticks if at is None else {})
+    named, count = _parallel(series, "lines")
+    where, ticks = _places(labels, count, MOST_LABELS)
+    if at is not None:
+        where, ticks = _array(at, 1, "at"), {}
+        if labels is not None or len(where) != count:
+            raise CourseError(f"Expected labels or {count} places at=, got {len(where)} places and {labels=}.")
+    traces = []
+    for i, (name, values) in enumerate(named):
+        line = dict(width=2.5, dash=DASHES[i % len(DASHES)])
+        marker = dict(size=7, symbol=SYMBOLS[i % len(SYMBOLS)])
+        mode = "lines+markers" if count <= 60 else "lines"
+        traces.append(go.Scatter(x=where, y=values, name=name, mode=mode, line=line, marker=marker))
+    layout = dict(showlegend=len(traces) > 1, xaxis=ticks)
     return finish(go.Figure(traces, layout), title=title, x=x, y=y, alt=alt)
 
 
@@ -170,12 +174,11 @@ def bars(series: Series, *, title: str, x: str, y: str, alt: str, labels: Labels
     """Draw one group of bars a value, one colour a series.
 
     `series` is values of shape [n] or a mapping from names to such, `labels` names the n groups. Raises
-    ValueError for another shape or a wrong number of labels.
+    CourseError for another shape or a wrong number of labels.
     """
-    traces, ticks = [], {}
-    for name, values in _named(series, "bars"):
-        where, ticks = _places(labels, len(values), MOST_LABELS)
-        traces.append(go.Bar(x=where, y=values, name=name))
+    named, count = _parallel(series, "bars")
+    where, ticks = _places(labels, count, MOST_LABELS)
+    traces = [go.Bar(x=where, y=values, name=name) for name, values in named]
     layout = dict(showlegend=len(traces) > 1, xaxis=ticks)
     return finish(go.Figure(traces, layout), title=title, x=x, y=y, alt=alt)
 
@@ -186,7 +189,7 @@ def histogram(series: Series, *, title: str, x: str, y: str = "count", alt: str,
     `series` is values of shape [n] or a mapping from names to such. Only the counts are kept in the figure.
     Raises CourseError for another shape.
     """
-    named = list(_named(series, "histogram"))
+    named = _named(series, "histogram")
     edges = np.histogram_bin_edges(np.concatenate([values for _, values in named]), bins)
     bar = dict(x=(edges[1:] + edges[:-1]) / 2, width=np.diff(edges), opacity=1 if len(named) == 1 else 0.6)
     traces = [go.Bar(y=np.histogram(values, edges)[0], name=name, **bar) for name, values in named]
@@ -208,7 +211,7 @@ def scatter(
     """Draw one point for each pair of `xs` and `ys`, both of shape [n].
 
     `labels` are shown on hover; `groups` gives each point's group, told apart by colour and symbol. Raises
-    ValueError for another shape or a wrong number of labels.
+    CourseError for another shape or a wrong number of labels.
     """
     xs, ys = _array(xs, 1, "scatter"), _array(ys, 1, "scatter")
     for name, given in dict(ys=ys, labels=labels, groups=groups).items():
@@ -220,7 +223,9 @@ def scatter(
         mine = [j for j, g in enumerate(groups) if g == group]
         text = None if labels is None else [_visible(labels[j]) for j in mine]
         marker = dict(size=8, symbol=SYMBOLS[i % len(SYMBOLS)], opacity=0.8)
-        traces.append(go.Scatter(x=xs[mine], y=ys[mine], name=group, mode="markers", text=text, marker=marker))
+        traces.append(
+            go.Scatter(x=xs[mine], y=ys[mine], name=_visible(group), mode="markers", text=text, marker=marker)
+        )
     return finish(go.Figure(traces, dict(showlegend=len(traces) > 1)), title=title, x=x, y=y, alt=alt)
 
 
@@ -241,7 +246,17 @@ def _array(values: Values, ndim: int, what: str) -> np.ndarray:
 def _named(series: Series, what: str) -> list[tuple[str, np.ndarray]]:
     if not isinstance(series, Mapping):
         series = {"": series}
-    return [(str(name), _array(values, 1, what)) for name, values in series.items()]
+    if not series:
+        raise CourseError(f"{what} expected at least one series, got none.")
+    return [(escape(str(name), quote=False), _array(values, 1, what)) for name, values in series.items()]
+
+
+def _parallel(series: Series, what: str) -> tuple[list[tuple[str, np.ndarray]], int]:
+    named = _named(series, what)
+    lengths = {len(values) for _, values in named}
+    if len(lengths) > 1:
+        raise CourseError(f"{what} expected series of one length, got {sorted(lengths)}: pad with NaN.")
+    return named, lengths.pop()
 
 
 def _visible(label: object) -> str:

@@ -1,4 +1,4 @@
-"""Controls move the one figure in place, errors stand beside it, questions answer the same way each run."""
+"""Controls move the one figure in place, and errors stand beside it."""
 
 import ipywidgets
 import numpy as np
@@ -87,9 +87,7 @@ def test_one_move_draws_once():
     ("x" * 41, "Expected at most 40 characters: shorten it."),
     ("", "Expected something to choose from for position, got nothing."),
 ])  # fmt: skip
-def test_bad_input_is_told_in_one_line_and_the_last_figure_stays(
-    explorer, monkeypatch, strict, text, message
-):
+def test_bad_input_is_told_in_one_line_and_the_last_figure_stays(explorer, monkeypatch, strict, text, message):
     monkeypatch.setenv("RSUTILS_STRICT", strict)
     explorer.set(layer=2, text=text)
     assert message in explorer.error.value and "second line" not in explorer.error.value
@@ -153,6 +151,7 @@ def test_kinds_of_controls():
     kinds = [type(control).__name__ for control in explorer.controls.values()]
     assert kinds == ["Dropdown", "Dropdown", "IntSlider", "Dropdown", "FloatLogSlider"]
     assert explorer.set(layer=4).values["layer"] == 4
+    assert not widgets.Explorer(draw, text="a").controls["text"].continuous_update
     with pytest.raises(CourseError, match="for layer="):
         widgets.Explorer(draw, layer=object())
 
@@ -185,55 +184,8 @@ def test_a_zoom_survives_a_redraw_unless_the_axis_changed(explorer):
 def test_the_saved_words_and_the_description_follow_the_figure(explorer):
     explorer.set(layer=2)
     words = "layer 2, a b c, 0\nA test matrix."
-    assert explorer._repr_mimebundle_()["text/plain"] == (
-        f"Explorer(layer=2, text='a b c', position=0)\n{words}"
-    )
+    assert explorer._repr_mimebundle_()["text/plain"] == (f"Explorer(layer=2, text='a b c', position=0)\n{words}")
     assert words in explorer.description.value
-
-
-OPTIONS = ["the source", "the destination"]
-
-
-def test_a_prediction_without_a_guess_gives_the_answer(capsys):
-    guess = widgets.predict("Which row is it?", OPTIONS)
-    guess.reveal("the source", why="It writes first.")
-    assert capsys.readouterr().out == (
-        "No guess yet: choose above and run this cell again.\nAnswer: the source\nIt writes first.\n"
-    )
-
-
-@pytest.mark.parametrize("guessed, verdict", [(0, "That is right."), (1, "It is not so.")])
-def test_a_guess_is_compared(capsys, guessed, verdict):
-    guess = widgets.predict("Which row is it?", OPTIONS)
-    guess.choice.value = OPTIONS[guessed]
-    guess.reveal("the source")
-    assert capsys.readouterr().out == f"You guessed: {OPTIONS[guessed]}. {verdict}\nAnswer: the source\n"
-
-
-def test_questions_are_saved_as_words_and_start_without_a_choice():
-    guess = widgets.predict("Which `row` is <b>?", OPTIONS)
-    assert guess.choice.value is None
-    words = guess._repr_mimebundle_()["text/plain"]
-    assert words == "Which `row` is <b>?\n( ) the source\n( ) the destination"
-    assert guess.children[0].value == "Which <code>row</code> is &lt;b&gt;?"
-
-
-def test_a_quiz_judges_each_choice():
-    asked = widgets.quiz("Which row is it?", OPTIONS, "the source", "It writes `first`.")
-    assert asked.feedback.value == ""
-    asked.choice.value = OPTIONS[1]
-    assert "Not that one" in asked.feedback.value and "first" not in asked.feedback.value
-    asked.choice.value = OPTIONS[0]
-    assert "Right" in asked.feedback.value and "<code>first</code>" in asked.feedback.value
-
-
-def test_a_question_needs_its_answer_among_its_options():
-    with pytest.raises(CourseError, match="answer among"):
-        widgets.predict("Which row is it?", OPTIONS).reveal("neither")
-    with pytest.raises(CourseError, match="answer among"):
-        widgets.quiz("Which row is it?", OPTIONS, "neither", "why")
-    with pytest.raises(CourseError, match="two different"):
-        widgets.predict("Which row is it?", ["same", "same"])
 
 
 def test_colab_is_asked_for_its_widget_manager(monkeypatch):

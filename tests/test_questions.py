@@ -1,0 +1,50 @@
+"""Questions compare a guess with the answer, and say the same words in every unattended run."""
+
+import pytest
+
+from rsutils import questions
+from rsutils.errors import CourseError
+
+OPTIONS = ["the source", "the destination"]
+
+
+def test_a_prediction_without_a_guess_gives_the_answer(capsys):
+    guess = questions.predict("Which row is it?", OPTIONS)
+    guess.reveal("the source", why="It writes first.")
+    assert capsys.readouterr().out == (
+        "No guess yet: choose above and run this cell again.\nAnswer: the source\nIt writes first.\n"
+    )
+
+
+@pytest.mark.parametrize("guessed, verdict", [(0, "That is right."), (1, "It is not so.")])
+def test_a_guess_is_compared(capsys, guessed, verdict):
+    guess = questions.predict("Which row is it?", OPTIONS)
+    guess.choice.value = OPTIONS[guessed]
+    guess.reveal("the source")
+    assert capsys.readouterr().out == f"You guessed: {OPTIONS[guessed]}. {verdict}\nAnswer: the source\n"
+
+
+def test_questions_are_saved_as_words_and_start_without_a_choice():
+    guess = questions.predict("Which `row` is <b>?", OPTIONS)
+    assert guess.choice.value is None
+    words = guess._repr_mimebundle_()["text/plain"]
+    assert words == "Which `row` is <b>?\n( ) the source\n( ) the destination"
+    assert guess.children[0].value == "Which <code>row</code> is &lt;b&gt;?"
+
+
+def test_a_quiz_judges_each_choice():
+    asked = questions.quiz("Which row is it?", OPTIONS, "the source", "It writes `first`.")
+    assert asked.feedback.value == ""
+    asked.choice.value = OPTIONS[1]
+    assert "Not that one" in asked.feedback.value and "first" not in asked.feedback.value
+    asked.choice.value = OPTIONS[0]
+    assert "Right" in asked.feedback.value and "<code>first</code>" in asked.feedback.value
+
+
+def test_a_question_needs_its_answer_among_its_options():
+    with pytest.raises(CourseError, match="answer among"):
+        questions.predict("Which row is it?", OPTIONS).reveal("neither")
+    with pytest.raises(CourseError, match="answer among"):
+        questions.quiz("Which row is it?", OPTIONS, "neither", "why")
+    with pytest.raises(CourseError, match="two different"):
+        questions.predict("Which row is it?", ["same", "same"])
