@@ -158,10 +158,10 @@ def draw_drivers(
         torch.tensor([driver.term for driver in found]),
         labels=[f"{driver.layer}.{driver.neuron}" for driver in found],
         title=f"MLP {layer} neuron {neuron} at {_token(model, text, at)}: neuron {found[0].layer}.{found[0].neuron} "
-        f"gives {found[0].term:+.2f}, these {len(found)} together {shown:+.2f}",
+        f"gives {found[0].term:+.3g}, these {len(found)} together {shown:+.3g}",
         x="earlier neuron (layer.neuron), strongest first",
         y="term of the pre-activation",
-        alt="; ".join(f"{d.layer}.{d.neuron}: {d.activation:.2f} active, weight {d.weight:+.2f}" for d in found) + ".",
+        alt="; ".join(f"{d.layer}.{d.neuron}: {d.activation:.2f} active, weight {d.weight:+.3g}" for d in found) + ".",
     )
 
 

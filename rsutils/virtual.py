@@ -170,11 +170,11 @@ def draw_most_connected(
     i, j = divmod(V.abs().argmax().item(), V.shape[1])
     fig = heatmap(
         V,
-        title=f"{name(source)} → {name(destination)}: the strongest weight here, {V[i, j]:+.2f}, leads from neuron "
+        title=f"{name(source)} → {name(destination)}: the strongest weight here, {V[i, j]:+.3g}, leads from neuron "
         f"{rows[i]} to neuron {columns[j]}",
         x=f"destination neuron in {name(destination)} (most connected first)",
         y=f"source neuron in {name(source)} (most connected first)",
-        alt=f"{V.shape[0]} by {V.shape[1]} virtual weights, from {V.min():.2f} to {V.max():.2f}; "
+        alt=f"{V.shape[0]} by {V.shape[1]} virtual weights, from {V.min():.3g} to {V.max():.3g}; "
         f"{(V > 0).float().mean():.0%} are positive.",
         unit="virtual weight",
         x_labels=columns,
@@ -191,7 +191,7 @@ def colour_meaning(fig: Figure) -> str:
     for end, value in ((0, trace.zmin), (-1, trace.zmax)):
         red, _, blue = (int(c) for c in re.findall(r"\d+", trace.colorscale[end][1]))
         ends["red" if red > blue else "blue"] = value
-    return f"The reddest cells stand for {ends['red']:+.2f}, the bluest for {ends['blue']:+.2f}."
+    return f"The reddest cells stand for {ends['red']:+.3g}, the bluest for {ends['blue']:+.3g}."
 
 
 def name(component: Component) -> str:

@@ -162,7 +162,7 @@ def test_every_label_and_colour_of_the_heatmap_is_true(model):
     for axis, labels in ((fig.layout.yaxis, rows), (fig.layout.xaxis, columns)):
         assert all(int(re.sub(r"\D", "", tick)) in labels for tick in axis.tickvals)
     most = V[rows][:, columns].abs().max()
-    assert f"The reddest cells stand for {most:+.2f}, the bluest for {-most:+.2f}." in fig.words
+    assert f"The reddest cells stand for {most:+.3g}, the bluest for {-most:+.3g}." in fig.words
 
 
 def test_colour_meaning_is_read_from_the_figure(small_models):
@@ -170,4 +170,4 @@ def test_colour_meaning_is_read_from_the_figure(small_models):
     most = fig.data[0].zmax
     fig.data[0].colorscale = fig.data[0].colorscale[::-1]
     fig.data[0].colorscale = [(1 - at, colour) for at, colour in fig.data[0].colorscale]
-    assert virtual.colour_meaning(fig) == f"The reddest cells stand for {-most:+.2f}, the bluest for {most:+.2f}."
+    assert virtual.colour_meaning(fig) == f"The reddest cells stand for {-most:+.3g}, the bluest for {most:+.3g}."
