@@ -194,7 +194,8 @@ def execute(args: list[str]) -> int:
     for path in paths:
         notebook, started, memory, failure = nbformat.read(path, as_version=4), time.monotonic(), "", ""
         client = NotebookClient(notebook, timeout=options.timeout, kernel_name="python3", record_timing=False,
-                                store_widget_state=False, resources={"metadata": {"path": str(path.parent)}})
+                                store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
+                                extra_arguments=["--log-level=ERROR"])
         try:
             with client.setup_kernel():
                 for index, cell in enumerate(notebook.cells):
