@@ -4,20 +4,15 @@ Values stay float32 arrays: a saved notebook holds an array in one line, about s
 list takes a line and about thirty bytes for every value.
 """
 
-from collections.abc import Mapping, Sequence
 from html import escape, unescape
 from textwrap import wrap
 
 import numpy as np
 import plotly.graph_objects as go
-import torch
 from plotly.colors import diverging
 
+from rsutils.axes import Labels, Series, Values, as_array, as_parallel, as_series, places, visible
 from rsutils.errors import CourseError
-
-Values = torch.Tensor | np.ndarray | Sequence
-Series = Mapping[str, Values] | Values
-Labels = Sequence | None
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -110,12 +105,12 @@ def heatmap(
     Values of both signs get a diverging scale with zero white and positive red, others a sequential one.
     Raises CourseError for another shape, infinite values or a wrong number of labels.
 
-    >>> fig = heatmap(torch.tensor([[1., -2.], [0., 1.]]), title="One cell is negative", x="destination",
+    >>> fig = heatmap([[1.0, -2.0], [0.0, 1.0]], title="One cell is negative", x="destination",
     ...               y="source", alt="A 2 by 2 matrix.", unit="weight")
     >>> fig.data[0].zmin, fig.data[0].zmax
     (-2.0, 2.0)
     """
-    z = _array(z, 2, "heatmap")
+    z = as_array(z, 2, "heatmap")
     rows, columns = z.shape
     low, high = float(np.nanmin(z, initial=0)), float(np.nanmax(z, initial=0))
     if low < 0 < high:
@@ -126,8 +121,8 @@ def heatmap(
     if not unit.strip():
         raise CourseError(f"Expected a text for unit=, got {unit!r}: say what the colours measure.")
     height = int(np.clip(rows * ROW_HEIGHT, 240, 640))
-    x_at, x_ticks = _places(x_labels, columns, MOST_LABELS)
-    y_at, y_ticks = _places(y_labels, rows, height // ROW_HEIGHT)
+    x_at, x_ticks = places(x_labels, columns, MOST_LABELS)
+    y_at, y_ticks = places(y_labels, rows, height // ROW_HEIGHT)
     trace = go.Heatmap(
         z=z,
         x=x_at,
@@ -154,10 +149,10 @@ def lines(
     `series` is values of shape [n] or a mapping from names to such; `at` gives the x of each value, of shape
     [n], or else `labels` its name. Raises CourseError for another shape or a wrong number of labels.
     """
-    named, count = _parallel(series, "lines")
-    where, ticks = _places(labels, count, MOST_LABELS)
+    named, count = as_parallel(series, "lines")
+    where, ticks = places(labels, count, MOST_LABELS)
     if at is not None:
-        where, ticks = _array(at, 1, "at"), {}
+        where, ticks = as_array(at, 1, "at"), {}
         if labels is not None or len(where) != count:
             raise CourseError(f"Expected labels or {count} places at=, got {len(where)} places and {labels=}.")
     traces = []
@@ -176,8 +171,8 @@ def bars(series: Series, *, title: str, x: str, y: str, alt: str, labels: Labels
     `series` is values of shape [n] or a mapping from names to such, `labels` names the n groups. Raises
     CourseError for another shape or a wrong number of labels.
     """
-    named, count = _parallel(series, "bars")
-    where, ticks = _places(labels, count, MOST_LABELS)
+    named, count = as_parallel(series, "bars")
+    where, ticks = places(labels, count, MOST_LABELS)
     traces = [go.Bar(x=where, y=values, name=name) for name, values in named]
     layout = dict(showlegend=len(traces) > 1, xaxis=ticks)
     return finish(go.Figure(traces, layout), title=title, x=x, y=y, alt=alt)
@@ -189,7 +184,7 @@ def histogram(series: Series, *, title: str, x: str, y: str = "count", alt: str,
     `series` is values of shape [n] or a mapping from names to such. Only the counts are kept in the figure.
     Raises CourseError for another shape.
     """
-    named = _named(series, "histogram")
+    named = as_series(series, "histogram")
     edges = np.histogram_bin_edges(np.concatenate([values for _, values in named]), bins)
     bar = dict(x=(edges[1:] + edges[:-1]) / 2, width=np.diff(edges), opacity=1 if len(named) == 1 else 0.6)
     traces = [go.Bar(y=np.histogram(values, edges)[0], name=name, **bar) for name, values in named]
@@ -213,7 +208,7 @@ def scatter(
     `labels` are shown on hover; `groups` gives each point's group, told apart by colour and symbol. Raises
     CourseError for another shape or a wrong number of labels.
     """
-    xs, ys = _array(xs, 1, "scatter"), _array(ys, 1, "scatter")
+    xs, ys = as_array(xs, 1, "scatter"), as_array(ys, 1, "scatter")
     for name, given in dict(ys=ys, labels=labels, groups=groups).items():
         if given is not None and len(given) != len(xs):
             raise CourseError(f"Expected {len(xs)} {name}, one for each of xs, got {len(given)}.")
@@ -221,59 +216,7 @@ def scatter(
     traces = []
     for i, group in enumerate(dict.fromkeys(groups)):
         mine = [j for j, g in enumerate(groups) if g == group]
-        text = None if labels is None else [_visible(labels[j]) for j in mine]
+        text = None if labels is None else [visible(labels[j]) for j in mine]
         marker = dict(size=8, symbol=SYMBOLS[i % len(SYMBOLS)], opacity=0.8)
-        traces.append(
-            go.Scatter(x=xs[mine], y=ys[mine], name=_visible(group), mode="markers", text=text, marker=marker)
-        )
+        traces.append(go.Scatter(x=xs[mine], y=ys[mine], name=visible(group), mode="markers", text=text, marker=marker))
     return finish(go.Figure(traces, dict(showlegend=len(traces) > 1)), title=title, x=x, y=y, alt=alt)
-
-
-def _array(values: Values, ndim: int, what: str) -> np.ndarray:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().float()
-    array = np.asarray(values, dtype=np.float32)
-    if array.ndim != ndim or array.size == 0:
-        want = "[rows, columns]" if ndim == 2 else "[n]"
-        raise CourseError(f"{what} expected values of shape {want}, got {list(array.shape)}: pick one layer.")
-    if np.isnan(array).all():
-        raise CourseError(f"{what} expected at least one value that is not NaN, got none.")
-    if np.isinf(array).any():
-        raise CourseError(f"{what} expected finite values or NaN, got infinity: mask it with NaN first.")
-    return array
-
-
-def _named(series: Series, what: str) -> list[tuple[str, np.ndarray]]:
-    if not isinstance(series, Mapping):
-        series = {"": series}
-    if not series:
-        raise CourseError(f"{what} expected at least one series, got none.")
-    return [(escape(str(name), quote=False), _array(values, 1, what)) for name, values in series.items()]
-
-
-def _parallel(series: Series, what: str) -> tuple[list[tuple[str, np.ndarray]], int]:
-    named = _named(series, what)
-    lengths = {len(values) for _, values in named}
-    if len(lengths) > 1:
-        raise CourseError(f"{what} expected series of one length, got {sorted(lengths)}: pad with NaN.")
-    return named, lengths.pop()
-
-
-def _visible(label: object) -> str:
-    """A label as it can be seen: a token's leading space as a dot, its line break as an arrow, no markup."""
-    text = str(label).replace("\n", "↵")
-    text = "·" + text[1:] if text.startswith(" ") else text
-    return escape(text if len(text) <= 16 else text[:15] + "…", quote=False)
-
-
-def _places(labels: Labels, count: int, most: int) -> tuple[list, dict]:
-    """Where `count` rows lie and which of them bear a label: all, or every 2nd, 5th, 10th ... one."""
-    step = next(s for k in range(9) for s in (10**k, 2 * 10**k, 5 * 10**k) if count <= most * s)
-    if labels is None:
-        return list(range(count)), dict(tickmode="array", tickvals=list(range(0, count, step)))
-    if len(labels) != count:
-        raise CourseError(f"Expected {count} labels, one for each place on the axis, got {len(labels)}.")
-    texts = [_visible(label) for label in labels]
-    # Plotly merges places of one name, and a sentence has two " the": an invisible suffix keeps them apart.
-    names = [text + "\u200b" * texts[:i].count(text) for i, text in enumerate(texts)]
-    return names, dict(type="category", tickmode="array", tickvals=names[::step], ticktext=texts[::step])

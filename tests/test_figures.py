@@ -113,6 +113,17 @@ def test_a_wrong_number_of_labels_is_refused():
         figures.scatter(torch.randn(3), torch.randn(3), labels=["a", "b"], **TEXTS)
 
 
+def test_series_that_do_not_fit_together_are_refused():
+    for helper in (figures.lines, figures.bars):
+        with pytest.raises(CourseError, match=r"one length, got \[2, 3\]"):
+            helper({"a": [1, 2], "b": [1, 2, 3]}, **TEXTS)
+        with pytest.raises(CourseError, match="at least one series"):
+            helper({}, **TEXTS)
+    for wrong in (dict(at=[0, 1]), dict(at=[0, 1, 2], labels=["x", "y", "z"])):
+        with pytest.raises(CourseError, match="labels or 3 places at="):
+            figures.lines([1, 2, 3], **wrong, **TEXTS)
+
+
 @pytest.mark.parametrize("values, message", [
     (torch.randn(3), r"\[rows, columns\], got \[3\]"),
     (torch.randn(2, 3, 5), r"got \[2, 3, 5\]"),
