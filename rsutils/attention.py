@@ -10,7 +10,6 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
-from rsutils.figures import Figure, heatmap
 from rsutils.heads import rotation
 from rsutils.models import tokens
 
@@ -167,39 +166,3 @@ def token_table(
         queries = embedded @ attn.W_Q[head] @ rotation(model, offset)
         table = queries @ (embedded @ attn.W_K[group]).T / model.cfg.d_head**0.5
     return model.to_str_tokens(torch.tensor(ids), prepend_bos=False), table
-
-
-def draw_pattern(model: TransformerBridge, text: str, layer: int, head: int) -> Figure:
-    """Heatmap of one head's attention on ``text``, row = query, column = key."""
-    ids = tokens(model, text)
-    pattern = attend(model, ids)[0][layer, 0, head]
-    words = model.to_str_tokens(ids[0], prepend_bos=False)
-    first, before = pattern[1:, 0].mean().item(), pattern.diagonal(-1).mean().item()
-    shown = pattern.masked_fill(torch.ones_like(pattern).triu(1).bool(), torch.nan)
-    return heatmap(
-        shown,
-        title=f"L{layer}H{head}: {first:.0%} of attention to the first token, {before:.0%} to the previous one",
-        x="key (attended to)",
-        y="query (attends)",
-        x_labels=words,
-        y_labels=words,
-        unit="attention",
-        alt=f"{len(words)} by {len(words)} tokens, lower triangle; each row sums to one.",
-    )
-
-
-def draw_tokens(model: TransformerBridge, text: str, layer: int, head: int, circuit: str) -> Figure:
-    """Heatmap of ``token_table``."""
-    words, table = token_table(model, text, layer, head, circuit)
-    own = (table.argmax(dim=1) == torch.arange(len(words))).float().mean().item()
-    rows, columns = ("attended token", "logit of") if circuit == "OV" else ("query", "key one behind")
-    return heatmap(
-        table,
-        title=f"{circuit} of L{layer}H{head}: the diagonal is the largest of its row for {own:.0%} of the tokens",
-        x=columns,
-        y=rows,
-        x_labels=words,
-        y_labels=words,
-        unit="change of logit" if circuit == "OV" else "attention score",
-        alt=f"{len(words)} by {len(words)} tokens, from {table.min():.2f} to {table.max():.2f}.",
-    )

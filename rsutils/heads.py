@@ -8,9 +8,8 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
-from rsutils.figures import Figure, heatmap
 
-MODES = {"Q": "queries", "K": "keys", "V": "values"}
+MODES = ("Q", "K", "V")
 METRICS = ("norm", "score", "z")
 
 
@@ -170,20 +169,21 @@ def components(
     return between.square() / between.square().sum()
 
 
-def draw(scores: Composition, mode: str = "K", metric: str = "z") -> Figure:
-    """Heatmap of one mode and metric over all heads, row = source, column = destination."""
-    source, destination, value = scores.top(mode, 1, metric)[0]
-    return heatmap(
-        getattr(scores, metric)[mode],
-        title=f"{mode}-composition: {source} feeds the {MODES[mode]} of {destination} most ({metric} {value:.2f})",
-        x="destination head (reads)",
-        y="source head (writes)",
-        x_labels=scores.labels,
-        y_labels=scores.labels,
-        unit=metric,
-        alt=f"{len(scores.labels)} heads by {len(scores.labels)} heads; only the {scores.n_pairs} pairs with the "
-        f"source in an earlier layer have a value. The strongest is {source} to {destination}.",
-    )
+def null_scores(
+    c: Circuits, mode: str, source: int, destination: int, n: int = 500, seed: int = 0
+) -> Float[Tensor, " draw"]:
+    """Scores of one pair under ``n`` random rotations between its circuits: what ``z`` knows in closed form.
+
+    Only where the source writes is drawn, ``d_head`` orthonormal directions; its singular values stay.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    s = torch.linalg.svdvals(c.write[source])
+    reader = c.read[mode][destination]
+    draws = torch.randn(n, c.write.shape[2], len(s), generator=generator)
+    if c.width < draws.shape[1]:
+        draws -= draws.mean(dim=1, keepdim=True)
+    norms = torch.stack([(s[:, None] * (torch.linalg.qr(d).Q.T @ reader.T)).norm() for d in draws])
+    return norms / (s.norm() * reader.norm())
 
 
 def _r(W: Float[Tensor, "head tall thin"]) -> Float[Tensor, "head thin thin"]:

@@ -123,17 +123,6 @@ def test_ov_table_is_the_change_of_logits(model):
     assert table[1, 2].item() == pytest.approx((logits[other] - logits.mean()).item(), abs=1e-4)
 
 
-def test_figures_say_what_they_show(model):
-    ids = models.tokens(model, "hello")
-    pattern = attention.attend(model, ids)[0][1, 0, 2]
-    fig = attention.draw_pattern(model, "hello", 1, 2)
-    assert f"{pattern.diagonal(-1).mean():.0%} to the previous one" in fig.words
-    shown = torch.tensor(fig.data[0].z)
-    assert shown.triu(1).isnan().logical_not().sum() == (shown.triu(1) == 0).sum()  # above the diagonal: nothing
-    torch.testing.assert_close(shown.nan_to_num(0), pattern)
-    assert "OV of L1H2" in attention.draw_tokens(model, "hello", 1, 2, "OV").words
-
-
 def test_published_heads_are_listed_for_gpt2_small_only(model, monkeypatch):
     assert attention.published_heads(model) == {}
     monkeypatch.setattr(model, "info", models.ModelInfo("gpt2", "Hugging Face hub", "", 0, True, True))

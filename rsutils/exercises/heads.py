@@ -14,6 +14,33 @@ def tensors(*shapes, seed=0):
 # 05.1
 
 
+def induction_score(pattern, length):
+    return sum(pattern[q, q - length + 1] for q in range(length + 1, 2 * length + 1)) / length
+
+
+def duplicate_score(pattern, length):
+    return sum(pattern[q, q - length] for q in range(length + 1, 2 * length + 1)) / length
+
+
+def token_before(pattern, length):
+    return sum(pattern[q, q - length - 1] for q in range(length + 1, 2 * length + 1)) / length
+
+
+def whole_diagonal(pattern, length):
+    return pattern.diagonal(-(length - 1)).mean()
+
+
+def key_as_row(pattern, length):
+    return induction_score(pattern.T, length)
+
+
+def induction_by_diagonal(pattern, length):
+    return pattern.diagonal(1 - length)[2:].mean()
+
+
+# 05.2
+
+
 def into_query(x, W_V_source, W_O_source, W_Q_destination):
     return x @ W_V_source @ W_O_source @ W_Q_destination
 
@@ -35,7 +62,7 @@ def circuit_first(x, W_V_source, W_O_source, W_Q_destination):
     return torch.einsum("pi,ij,jh->ph", x, W_OV, W_Q_destination)
 
 
-# 05.2
+# 05.3
 
 
 def k_composition(W_V_source, W_O_source, W_Q_destination, W_K_destination):
@@ -70,7 +97,7 @@ def k_from_singular_values(W_V_source, W_O_source, W_Q_destination, W_K_destinat
     return sizes[0] / sizes[1] / sizes[2]
 
 
-# 05.3
+# 05.4
 
 
 def thin_norm(W_V, W_O):
@@ -93,7 +120,7 @@ def by_qr(W_V, W_O):
     return (torch.linalg.qr(W_V).R @ W_O).norm()
 
 
-# 05.4
+# 05.5
 
 
 def null_z(write, read):
@@ -131,33 +158,6 @@ def null_z_from_singular_values(write, read):
     share = (write @ read.T).square().sum() / (write.square().sum() * read.square().sum())
     variance = 2 * (p.square().sum() - 1 / d) * (q.square().sum() - 1 / d) / ((d - 1) * (d + 2))
     return (share - 1 / d) / variance.sqrt()
-
-
-# 05.5
-
-
-def induction_score(pattern, length):
-    return sum(pattern[q, q - length + 1] for q in range(length + 1, 2 * length + 1)) / length
-
-
-def duplicate_score(pattern, length):
-    return sum(pattern[q, q - length] for q in range(length + 1, 2 * length + 1)) / length
-
-
-def token_before(pattern, length):
-    return sum(pattern[q, q - length - 1] for q in range(length + 1, 2 * length + 1)) / length
-
-
-def whole_diagonal(pattern, length):
-    return pattern.diagonal(-(length - 1)).mean()
-
-
-def key_as_row(pattern, length):
-    return induction_score(pattern.T, length)
-
-
-def induction_by_diagonal(pattern, length):
-    return pattern.diagonal(1 - length)[2:].mean()
 
 
 # 05.6
@@ -203,6 +203,27 @@ FACTORS = ((23, 5), (5, 23), (23, 5), (23, 5))
 EXERCISES = [
     Exercise(
         id="05.1",
+        title="The induction score",
+        stars=2,
+        task="Write `induction_score(pattern, length)` for one head's attention pattern `[query, key]` on BOS + span + "
+        "span, each span `length` tokens long: the mean attention that a query in the second copy pays to the token "
+        "**after** its first copy.",
+        solution=induction_score,
+        inputs=lambda: (tensors((27, 27))[0].softmax(-1).tril(), 13),
+        hints=(
+            "The queries are at positions length + 1 to 2 * length (position 0 is BOS).",
+            "The first copy of query q is at q - length; the token after it is at q - length + 1.",
+        ),
+        mistakes={
+            "that is the duplicate-token score: it looks at the first copy itself": duplicate_score,
+            "that is the token before the first copy; induction looks at the one after": token_before,
+            "the diagonal is right, but it begins with two queries of the first copy": whole_diagonal,
+            "rows are queries and columns are keys; you have them the other way round": key_as_row,
+        },
+        alternatives=(induction_by_diagonal,),
+    ),
+    Exercise(
+        id="05.2",
         title="What one head adds to another's query",
         stars=1,
         task="Write `into_query(x, W_V_source, W_O_source, W_Q_destination)`. The source head attends to a position "
@@ -222,7 +243,7 @@ EXERCISES = [
         alternatives=(circuit_first,),
     ),
     Exercise(
-        id="05.2",
+        id="05.3",
         title="K-composition",
         stars=2,
         task="Write `k_composition(W_V_source, W_O_source, W_Q_destination, W_K_destination)`: the norm of the source's "
@@ -243,7 +264,7 @@ EXERCISES = [
         alternatives=(k_from_singular_values,),
     ),
     Exercise(
-        id="05.3",
+        id="05.4",
         title="The norm of a circuit that is never multiplied out",
         stars=2,
         task="Write `thin_norm(W_V, W_O)`: the Frobenius norm of `W_V @ W_O` without making any "
@@ -263,7 +284,7 @@ EXERCISES = [
         alternatives=(by_qr,),
     ),
     Exercise(
-        id="05.4",
+        id="05.5",
         title="How surprising is this score?",
         stars=3,
         task="Write `null_z(write, read)` for thin factors of shape `[d_head, d]`: by how many standard deviations "
@@ -283,27 +304,6 @@ EXERCISES = [
             "that holds for equal singular values; use each circuit's own spread": flat_spectra,
         },
         alternatives=(null_z_from_singular_values,),
-    ),
-    Exercise(
-        id="05.5",
-        title="The induction score",
-        stars=2,
-        task="Write `induction_score(pattern, length)` for one head's attention pattern `[query, key]` on BOS + span + "
-        "span, each span `length` tokens long: the mean attention that a query in the second copy pays to the token "
-        "**after** its first copy.",
-        solution=induction_score,
-        inputs=lambda: (tensors((27, 27))[0].softmax(-1).tril(), 13),
-        hints=(
-            "The queries are at positions length + 1 to 2 * length (position 0 is BOS).",
-            "The first copy of query q is at q - length; the token after it is at q - length + 1.",
-        ),
-        mistakes={
-            "that is the duplicate-token score: it looks at the first copy itself": duplicate_score,
-            "that is the token before the first copy; induction looks at the one after": token_before,
-            "the diagonal is right, but it begins with two queries of the first copy": whole_diagonal,
-            "rows are queries and columns are keys; you have them the other way round": key_as_row,
-        },
-        alternatives=(induction_by_diagonal,),
     ),
     Exercise(
         id="05.6",
