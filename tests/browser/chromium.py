@@ -45,7 +45,7 @@ class Page:
     """One page of the browser, driven by keys, the mouse and JavaScript."""
 
     def __init__(self, address: str) -> None:
-        self.socket = websocket.create_connection(address, timeout=90, suppress_origin=True)
+        self.socket = websocket.create_connection(address, timeout=300, suppress_origin=True)
         self.sent = 0
         # A headless page has no focus, and JupyterLab's current widget is the focused one.
         self.call("Emulation.setFocusEmulationEnabled", enabled=True)
