@@ -135,12 +135,16 @@ def rms_norms(model: TransformerBridge) -> Iterator[TransformerBridge]:
 
 
 def max_change(
-    model: TransformerBridge, tokens: Int[Tensor, "batch pos"], R: Float[Tensor, "d_model d_model"]
+    model: TransformerBridge, prompts: list[Int[Tensor, "_ _"]], R: Float[Tensor, "d_model d_model"]
 ) -> float:
-    """max |difference of log-probability| that writing the stream in the basis R makes, in the model's precision."""
-    before = log_probs(model, tokens)
+    """max |difference of log-probability| that writing the stream in the basis R makes, over all prompts.
+
+    Computed in the model's precision; the model is rotated once, whatever the number of prompts.
+    """
+    before = [log_probs(model, tokens) for tokens in prompts]
     with rotated(model, R):
-        return (log_probs(model, tokens) - before).abs().max().item()
+        after = [log_probs(model, tokens) for tokens in prompts]
+    return max((a - b).abs().max().item() for a, b in zip(after, before, strict=True))
 
 
 def log_probs(model: TransformerBridge, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_vocab"]:

@@ -14,7 +14,7 @@ TOKENS = torch.randint(0, 257, (2, 17), generator=torch.Generator().manual_seed(
 def change(model, R, dtype=torch.float32) -> float:
     """max |difference of log-probability| between the model and the model in the basis R, both in ``dtype``."""
     with basis.precision(model, dtype):
-        return basis.max_change(model, TOKENS, R)
+        return basis.max_change(model, [TOKENS[:1], TOKENS[1:, :11]], R)
 
 
 @pytest.fixture
