@@ -162,7 +162,7 @@ def slider_moves() -> list[str]:
 def main() -> None:
     on = harness.machine()
     rows, faster = compare(GPT2_SMALL, None, repeats=2)
-    more, _ = compare(SMOLLM2, 12 * GIB, repeats=3)
+    more, _ = compare(SMOLLM2, 8 * GIB, repeats=3)
     notes = [
         f"GPT-2-small shape: all_composition_scores takes {faster} times as long, and its peak (one mode) is "
         f"{rows[1][PEAK] / rows[0][PEAK]:.0f} times as high",
