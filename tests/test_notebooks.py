@@ -5,7 +5,10 @@ That their outputs are right is nbval's part: it runs each of them again and com
 
 import itertools
 import re
+import shutil
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -187,3 +190,16 @@ def replaced(index, old, new):
 def test_each_fault_is_found(good, spoil, complaint):
     spoil(good)
     assert complaint in faults(good)
+
+
+@pytest.mark.parametrize(("words", "outcome"), [("A title", 0), ("Another title", 1)])
+def test_a_figures_words_are_compared_and_its_raw_floats_are_not(tmp_path, words, outcome):
+    plotly = "application/vnd.plotly.v1+json"
+    source = f"display({{'{plotly}': {{'data': [0.30000000000000004]}}, 'text/plain': 'A title'}}, raw=True)"
+    saved = nbformat.v4.new_output("display_data", data={plotly: {"data": [0.3]}, "text/plain": words})
+    notebook = nbformat.v4.new_notebook(cells=[code_cell(source, 1, saved)])
+    nbformat.write(notebook, tmp_path / "figure.ipynb")
+    shutil.copy(ROOT / "conftest.py", tmp_path)
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider",
+               "--nbval-kernel-startup-timeout=180", "."]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == outcome
