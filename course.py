@@ -156,8 +156,8 @@ def lab(args: list[str]) -> int:
 def test(args: list[str]) -> int:
     os.environ.pop("RSUTILS_MODEL", None)  # the outputs to compare with come from the embedded model
     style = in_environment("-m", "ruff", "check", ".")
-    tests = in_environment("-m", "pytest", "-q", "-rs", "--nbval", "--nbval-current-env",
-                           "--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=180", *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1",
+    notebooks = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=180"]
+    tests = in_environment("-m", "pytest", "-q", "-rs", *notebooks, *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1",
                            OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
     if style:
         print("ruff found faults: see the top of this output")

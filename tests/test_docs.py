@@ -73,8 +73,8 @@ def test_commands_exist(path):
 
 
 def test_an_unknown_command_is_found():
-    text = "run\n`make bake` or `python course.py lab`, `python -m training.nothing`\nmake test"
-    assert unknown(commands(text)) == {("make", "bake"), ("-m", "training.nothing")}
+    text = "run\n`make bake` or `python course.py lab`, `python -m rsutils.nothing`\nmake test"
+    assert unknown(commands(text)) == {("make", "bake"), ("-m", "rsutils.nothing")}
 
 
 def test_the_readme_names_every_command_and_chapter():
