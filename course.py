@@ -165,66 +165,18 @@ def test(args: list[str]) -> int:
 
 
 def run(args: list[str]) -> int:
-    return in_environment("course.py", "execute", *args)
-
-
-def peak_memory(pid: int) -> str:
-    """Peak resident memory of a running process where Linux tells it, else nothing."""
-    status = Path(f"/proc/{pid}/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((f"{int(line.split()[1]) / 1024:6.0f} MB" for line in lines if line.startswith("VmHWM")), "")
-
-
-def execute(args: list[str]) -> int:
-    """Execute all notebooks in order into a folder; runs inside the environment."""
-    parser = argparse.ArgumentParser(prog="course.py run", description="Execute notebooks without a browser.")
-    parser.add_argument("names", nargs="*", help="beginnings of notebook names, such as 01; all by default")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "notebooks", help="folder to write to")
-    parser.add_argument("--timeout", type=int, default=600, help="seconds that one cell may take")
-    options = parser.parse_args(args)
-    import nbformat
-    from nbclient import NotebookClient
-
-    options.out.mkdir(parents=True, exist_ok=True)
-    wanted = tuple(options.names) or ("",)
-    paths = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if path.name.startswith(wanted)]
-    if not paths:
-        stop(f"no notebook in {ROOT / 'notebooks'} has a name that begins with {' or '.join(wanted)}")
-    failures = 0
-    for path in paths:
-        notebook, started, memory, failure = nbformat.read(path, as_version=4), time.monotonic(), "", ""
-        client = NotebookClient(notebook, timeout=options.timeout, kernel_name="python3", record_timing=False,
-                                store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
-                                extra_arguments=["--log-level=ERROR"])
-        try:
-            with client.setup_kernel():
-                for index, cell in enumerate(notebook.cells):
-                    client.execute_cell(cell, index)
-                memory = peak_memory(client.km.provisioner.pid)
-        except Exception as error:
-            failures += 1
-            failure = str(error).strip().splitlines()[-1]
-        names = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-        notebook.metadata = nbformat.from_dict({"kernelspec": names, "language_info": {"name": "python"}})
-        nbformat.write(notebook, options.out / path.name)
-        seconds = time.monotonic() - started
-        verdict = f"FAILED  {failure}" if failure else "ok"
-        print(f"{path.stem:28} {seconds:6.1f} s  {memory:9}  {verdict}", flush=True)
-    print(f"{len(paths) - failures} passed, {failures} failed; written to {options.out}")
-    return 1 if failures else 0
+    return in_environment("run_notebooks.py", *args)
 
 
 def main() -> int:
     examples = "course.py lab --port=9999, course.py test -k basis, course.py run --help"
     parser = argparse.ArgumentParser(description="Inside the Residual Stream", epilog=f"Examples: {examples}")
-    commands = {"lab": lab, "test": test, "run": run, "install": None, "execute": execute}
-    parser.add_argument("command", choices=commands, metavar="{lab,test,run,install}")
+    commands = {"lab": lab, "test": test, "run": run, "install": lambda args: 0}
+    parser.add_argument("command", choices=commands)
     parser.add_argument("args", nargs=argparse.REMAINDER, help="passed on to JupyterLab, pytest or the run")
     options = parser.parse_args()
-    if options.command != "execute":
-        ensure_environment()
-    command = commands[options.command]
-    return command(options.args) if command else 0
+    ensure_environment()
+    return commands[options.command](options.args)
 
 
 if __name__ == "__main__":

@@ -160,27 +160,3 @@ def test_make_and_course_have_the_same_commands(monkeypatch):
         monkeypatch.setattr(sys, "argv", ["course.py", target])
         monkeypatch.setattr(course, "in_environment", lambda *command, **variables: 0)
         assert course.main() == 0
-
-
-def notebook(*cells: str) -> str:
-    import nbformat
-
-    return nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]))
-
-
-def test_run_executes_in_order_and_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
-    import nbformat
-
-    monkeypatch.setattr(course, "ROOT", tmp_path)
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "02_second.ipynb").write_text(notebook("print(6 * 7)"))
-    (tmp_path / "notebooks" / "01_first.ipynb").write_text(notebook("print('before')", "1 / 0"))
-    assert course.execute(["--out", str(tmp_path / "out")]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("01_first") and "FAILED" in lines[0] and "ZeroDivisionError" in lines[0]
-    assert lines[1].startswith("02_second") and lines[1].endswith("ok")
-    assert lines[2].startswith("1 passed, 1 failed")
-    second = nbformat.read(tmp_path / "out" / "02_second.ipynb", as_version=4)
-    assert second.cells[0].outputs[0].text == "42\n" and second.cells[0].execution_count == 1
-    assert set(second.metadata) == {"kernelspec", "language_info"}
-    assert course.execute(["02", "--out", str(tmp_path / "out")]) == 0
