@@ -128,14 +128,14 @@ def growth(norms: Float[Tensor, " point"]) -> Growth:
     Heimersheim and Turner 2023, "Residual stream norms grow exponentially over the forward pass", fit GPT-2 XL.
 
     Raises:
-        CourseError: fewer than three norms, which any line would fit.
+        CourseError: fewer than two norms. Any line fits two, so there R² is one and says nothing.
 
     >>> fit = growth(torch.tensor([3.0, 6.0, 12.0, 24.0]))
     >>> round(fit.factor, 4), round(fit.r2, 4)
     (2.0, 1.0)
     """
-    if len(norms) < 3:
-        raise CourseError(f"expected at least 3 norms to fit a line, got {len(norms)}: take a model with more layers")
+    if len(norms) < 2:
+        raise CourseError(f"expected at least 2 norms to fit a line, got {len(norms)}: take a model with more layers")
     logs = norms.double().log()
     step = torch.arange(len(norms)).double() - (len(norms) - 1) / 2
     slope = (step @ logs) / (step @ step)
