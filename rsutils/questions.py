@@ -18,8 +18,10 @@ class Prediction(widgets.VBox):
         self.question, self.options = question, list(options)
         if len(set(self.options)) < 2:
             raise CourseError(f"Expected at least two different options, got {self.options}.")
-        # The buttons stretch to their longest option; ipywidgets would cut it off.
-        self.choice = widgets.RadioButtons(options=self.options, value=None, layout=widgets.Layout(width="max-content"))
+        # The buttons show plain text, so no backticks; they stretch, or ipywidgets would cut long options off.
+        buttons = [(option.replace("`", ""), option) for option in self.options]
+        layout = widgets.Layout(width="max-content")
+        self.choice = widgets.RadioButtons(options=buttons, value=None, layout=layout)
         self.feedback = widgets.HTML()
         super().__init__([widgets.HTML(_prose(question)), self.choice, self.feedback])
 

@@ -48,3 +48,10 @@ def test_a_question_needs_its_answer_among_its_options():
         questions.quiz("Which row is it?", OPTIONS, "neither", "why")
     with pytest.raises(CourseError, match="two different"):
         questions.predict("Which row is it?", ["same", "same"])
+
+
+def test_code_in_an_option_is_shown_without_its_marks_and_judged_with_them():
+    asked = questions.quiz("Which writes?", ["`W_in`", "`W_out`"], "`W_out`", "It ends in d_model.")
+    assert [label for label, _ in asked.choice.options] == ["W_in", "W_out"]
+    asked.choice.value = "`W_out`"
+    assert "Right" in asked.feedback.value
