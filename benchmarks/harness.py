@@ -1,7 +1,8 @@
 """What every benchmark needs: interleaved timing, the machine's own rate, peak memory in a process apart, a report.
 
-Times on a busy machine wander, so nothing here is compared across runs: works take turns within one run, and
-what is reported is the median of the ratios of neighbours with the smallest and the largest.
+Times are processor time of the process, summed over its threads: on a machine that others use too, time on the
+clock counts their work as well. Even so times wander, so nothing here is compared across runs: works take turns
+within one run, and what is reported is the median of the ratios of neighbours with the smallest and the largest.
 """
 
 import gc
@@ -46,15 +47,16 @@ class Spread:
 
 
 def take_turns(works: dict[str, Callable[[], object]], repeats: int = 5, warmup: int = 1) -> dict[str, list[float]]:
-    """Seconds of each work in each of ``repeats`` rounds after ``warmup`` rounds; in a round each runs once."""
+    """Processor seconds of each work in ``repeats`` rounds, each of which runs every work once, after ``warmup``
+    rounds that are not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(warmup + repeats):
         for name, work in works.items():
             gc.collect()
-            start = time.perf_counter()
+            start = time.process_time()
             work()
             if turn >= warmup:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
     return seconds
 
 
@@ -129,6 +131,7 @@ def machine() -> dict[str, object]:
         "processor": f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
         "load before": round(os.getloadavg()[0], 1),
+        "times": "processor time",
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "numpy", "transformer-lens")},
     }
