@@ -1,7 +1,7 @@
-# A thin face for course.py, which needs no make: python course.py {lab,test,run,install} [options]
+# A thin face for course.py, which needs no make: python course.py {lab,test,test-real,run,install} [options]
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: lab test run install
-lab test run install:
+.PHONY: lab test test-real run install
+lab test test-real run install:
 	@$(PYTHON) course.py $@ $(ARGS)

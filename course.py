@@ -1,4 +1,4 @@
-"""The course's commands (lab, test, run, install) in the standard library alone, for Python 3.11 and later.
+"""The course's commands (lab, test, test-real, run, install) in the standard library alone, for Python 3.11 and later.
 
 Each command first makes sure that `.venv` holds the exact versions of constraints.txt.  A stamp in `.venv`
 says which versions it was made for: when it matches, nothing is installed; when it says that an installation
@@ -164,6 +164,18 @@ def test(args: list[str]) -> int:
     return style or tests
 
 
+def test_real(args: list[str]) -> int:
+    """The notebooks, their assertions live, and the known figures on a real pretrained model out of a package."""
+    made = subprocess.run([venv_python(), "tests/real_model.py"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    directory = (made.stdout.splitlines() or [""])[-1]
+    if made.returncode or not Path(directory).is_dir():
+        print(f"SKIPPED: no test on a real model was run ({directory or 'it could not be made'})")
+        return made.returncode
+    notebooks = in_environment("run_notebooks.py", "--out", "build/real", *args,
+                               RSUTILS_MODEL=directory, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1")
+    return notebooks or in_environment("-m", "pytest", "-q", "-m", "real", "tests/test_real.py")
+
+
 def run(args: list[str]) -> int:
     return in_environment("run_notebooks.py", *args)
 
@@ -171,7 +183,7 @@ def run(args: list[str]) -> int:
 def main() -> int:
     examples = "course.py lab --port=9999, course.py test -k basis, course.py run --help"
     parser = argparse.ArgumentParser(description="Inside the Residual Stream", epilog=f"Examples: {examples}")
-    commands = {"lab": lab, "test": test, "run": run, "install": lambda args: 0}
+    commands = {"lab": lab, "test": test, "test-real": test_real, "run": run, "install": lambda args: 0}
     parser.add_argument("command", choices=commands)
     parser.add_argument("args", nargs=argparse.REMAINDER, help="passed on to JupyterLab, pytest or the run")
     options = parser.parse_args()
