@@ -124,7 +124,8 @@ def heatmap(
     x_at, x_ticks = places(x_labels, columns, MOST_LABELS)
     y_at, y_ticks = places(y_labels, rows, height // ROW_HEIGHT)
     trace = go.Heatmap(
-        z=z,
+        # A widget sends a matrix as JSON, which has no NaN; null draws the same gap.
+        z=np.where(np.isnan(z), None, z) if np.isnan(z).any() else z,
         x=x_at,
         y=y_at,
         hovertemplate=f"{escape(y)} %{{y}}<br>{escape(x)} %{{x}}<br>{escape(unit)} %{{z:.4g}}<extra></extra>",

@@ -209,7 +209,7 @@ def test_figures_show_the_map_and_say_what_is_in_it(measured):
     for metric in coupling.METRICS:
         best = measured.top(metric, 1)[0]
         fig = figures.draw(measured, metric)
-        np.testing.assert_array_equal(fig.data[0].z, measured.values[metric].astype(np.float32))
+        np.testing.assert_array_equal(fig.data[0].z.astype(np.float32), measured.values[metric].astype(np.float32))
         assert f"the strongest {metric} coupling is {best['source']} to {best['destination']}" in fig.words
         assert (fig.layout.xaxis.title.text, fig.layout.yaxis.title.text) == ("destination (reads)", "source (writes)")
         row = figures.draw(measured, metric, "embed")
@@ -232,7 +232,7 @@ def test_two_maps_share_one_scale(measured, small_models):
     for metric in ("normalised", "z"):
         left, right = figures.draw_two(measured, other, metric).data
         assert (left.zmin, left.zmax, left.colorscale) == (right.zmin, right.zmax, right.colorscale)
-        np.testing.assert_array_equal(left.z, measured.values[metric].astype(np.float32))
+        np.testing.assert_array_equal(left.z.astype(np.float32), measured.values[metric].astype(np.float32))
 
 
 def test_neurons_behind_a_pair(model):

@@ -1,5 +1,7 @@
 """Figures carry words, show every number they were given, and never label a row with another row's name."""
 
+import json
+
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -79,6 +81,11 @@ def test_a_diverging_scale_is_centred_at_zero_and_red_is_positive():
     assert red_minus_blue(colours[-1]) > 60
     assert red_minus_blue(colours[0]) < -60
     assert red_minus_blue(colours[len(colours) // 2]) == 0
+
+
+def test_gaps_of_a_heatmap_travel_to_the_browser_as_json():
+    z = figures.heatmap(torch.tensor([[1.0, torch.nan], [2.0, 3.0]]), unit="weight", **TEXTS).data[0].z
+    assert json.dumps(z.tolist(), allow_nan=False) == "[[1.0, null], [2.0, 3.0]]"
 
 
 @pytest.mark.parametrize("sign", [1, -1])
