@@ -101,7 +101,7 @@ def describe(name: str) -> str:
 
 
 def tokens(model: TransformerBridge, text: str) -> Int[Tensor, "1 pos"]:
-    """Tokens of ``text`` with the model's beginning-of-sequence token, refused if empty or too long.
+    """Tokens of ``text``, after the beginning-of-sequence token if the model takes one; not empty nor too long.
 
     Raises:
         CourseError: ``text`` is empty or longer than the model's context.
