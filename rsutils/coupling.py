@@ -17,9 +17,9 @@ METRICS = {
     "raw": "norm of writer @ reader",
     "size": "norm of writer x norm of reader",
     "normalised": "raw / size",
-    "z": "standard deviations above random directions",
-    "rho": "correlation of the spectra's directions",
-    "weighted": "what activations carry into the reader",
+    "z": "standard deviations above chance",
+    "rho": "alignment beyond chance",
+    "weighted": "really sent, on text",
 }
 SENTENCES = (
     "The cat sat on the mat and looked at the dog.",
