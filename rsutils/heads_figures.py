@@ -91,7 +91,9 @@ def null(c: heads.Circuits, scores: heads.Composition, mode: str, pair: tuple[st
         alt=f"Random scores from {drawn.min():.3f} to {drawn.max():.3f}; the pair's own is marked at {actual:.3f}.",
         bins=30,
     )
-    fig.add_vline(x=actual, line=dict(width=3, dash="dash"), annotation_text="this pair", annotation_position="top left")
+    fig.add_vline(
+        x=actual, line=dict(width=3, dash="dash"), annotation_text="this pair", annotation_position="top left"
+    )
     return fig
 
 
