@@ -158,7 +158,7 @@ def measure(sources: list[Part], destinations: list[Part], dimensions: int, name
         trace_B[j], square_B[j] = (x.item() for x in _trace_and_square([B]))
         B = B.astype(np.float64)
         for i in range(len(sources)):
-            if distance[i, j] > 0:
+            if not np.isnan(distance[i, j]):
                 product[i, j] = np.vdot(A[i], B)
     mean = np.outer(trace_A, trace_B) / dimensions
     # norm(A0)^2 = norm(A)^2 - tr(A)^2 / d
