@@ -5,6 +5,7 @@ clock counts their work as well. Even so times wander, so nothing here is compar
 within one run, and what is reported is the median of the ratios of neighbours with the smallest and the largest.
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -105,6 +106,7 @@ def _peak(setup: Callable, work: Callable, limit: int | None, threads: int) -> i
     torch.randn(64, 64) @ torch.randn(64, 64)  # the libraries' own buffers belong to the setup
     np.random.rand(64, 64) @ np.random.rand(64, 64)
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what the setup freed must not serve the work unseen
     Path("/proc/self/clear_refs").write_text("5")  # from here on the kernel counts the peak anew
     before = _status("VmRSS")
     if limit is not None:
