@@ -131,17 +131,6 @@ def effects(model: TransformerBridge, ids: Int[Tensor, "batch pos"]) -> Effects:
     return found
 
 
-def spearman(x: Tensor, y: Tensor) -> float:
-    """Rank correlation of the entries where both are numbers, in float64.
-
-    >>> spearman(torch.tensor([1.0, 2.0, torch.nan, 9.0]), torch.tensor([1.0, 4.0, 0.0, 5.0]))
-    1.0
-    """
-    both = ~(x.isnan() | y.isnan())
-    ranks = torch.stack([values[both].argsort().argsort().double() for values in (x, y)])
-    return round(torch.corrcoef(ranks)[0, 1].item(), 12)
-
-
 def token_table(
     model: TransformerBridge, text: str, layer: int, head: int, circuit: str, offset: int = 1
 ) -> tuple[list[str], Float[Tensor, "token other"]]:

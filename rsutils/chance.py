@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.virtual import row_blocks
 
@@ -21,16 +20,11 @@ class Statistics(NamedTuple):
     z: float
 
 
-def read_size(model: TransformerBridge) -> int:
-    """Number of directions of the stream that its readers can see: LayerNorm takes the mean away, RMSNorm nothing."""
-    return model.cfg.d_model - int(model.info.centred)
-
-
 def statistics(A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model destination"], d: int) -> Statistics:
     """Mean and standard deviation of ``V = A @ B``, its normalised norm beside chance, and how surprising that is.
 
     ``score = norm(A @ B)_F / (norm(A)_F * norm(B)_F)``. The null keeps the singular values of both factors and
-    puts a uniformly random rotation of ``d`` directions (``read_size(model)``) between them: then
+    puts a uniformly random rotation of ``d`` directions (``weights.directions(model)``) between them: then
     ``E[score^2] = 1/d``. With the Grams ``G = A.T @ A`` and ``H = B @ B.T``, and G0 and H0 what is left of them
     when their mean eigenvalue is taken off all ``d`` directions, ``rho = cos(G0, H0)`` has mean 0 and variance
     ``2 / ((d - 1) * (d + 2))`` under the null, so ``z = rho * sqrt((d - 1) * (d + 2) / 2)``.

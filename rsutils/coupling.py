@@ -11,7 +11,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.models import tokens
-from rsutils.weights import mlp_readers
+from rsutils.weights import directions, mlp_readers
 
 METRICS = {
     "raw": "norm of writer @ reader",
@@ -114,7 +114,7 @@ def destinations(model: TransformerBridge) -> list[Part]:
 def all_pairs(model: TransformerBridge, sentences: Iterable[str] = ()) -> Coupling:
     """Measure every pair of a loaded model; with ``sentences``, the metric ``weighted`` too.
 
-    The null counts the directions that the stream offers (``directions``).
+    The null counts the directions that the stream offers (``weights.directions``).
 
     Raises:
         CourseError: a sentence is empty or longer than the model's context.
@@ -128,12 +128,6 @@ def all_pairs(model: TransformerBridge, sentences: Iterable[str] = ()) -> Coupli
     values = {metric: matrix[:n] for metric, matrix in both.values.items()}
     values["weighted"] = both.values["raw"][n:] / [scales[d.layer] for d in destinations(model)]
     return Coupling(both.model, both.sources[:n], both.destinations, both.distance[:n], both.chance, values)
-
-
-def directions(model: TransformerBridge) -> int:
-    """How many the stream offers: ``d_model``, or one fewer where the writers are centred, since nothing is written
-    along all-ones there."""
-    return model.cfg.d_model - model.info.centred
 
 
 def measure(sources: list[Part], destinations: list[Part], dimensions: int, name: str = "") -> Coupling:

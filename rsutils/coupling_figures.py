@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from plotly.subplots import make_subplots
 from torch import Tensor
 
 from rsutils.coupling import METRICS, Coupling, Part
 from rsutils.errors import CourseError
 from rsutils.figures import POSITIVE_IS_RED, Figure, bars, finish, heatmap, lines
+from rsutils.ranks import rank_correlation
 
 WHOLE = ("all", "MLPs only")
 
@@ -31,17 +32,6 @@ def strongest(
         values = product[rows, columns]
         found += zip((rows + start).tolist(), columns.tolist(), values.tolist(), strict=True)
     return sorted(found, key=lambda pair: -abs(pair[2]))[:n]
-
-
-def rank_correlation(x: Float64[np.ndarray, "..."], y: Float64[np.ndarray, "..."]) -> float:
-    """Spearman's correlation of two matrices of pairs, NaN left out; 1 where both rank the pairs alike.
-
-    >>> round(rank_correlation(np.array([1.0, 2.0, 9.0, np.nan]), np.array([0.1, 0.2, 0.3, 0.4])), 6)
-    1.0
-    """
-    both = ~np.isnan(x) & ~np.isnan(y)
-    ranks = [np.argsort(np.argsort(values[both])).astype(np.float64) for values in (x, y)]
-    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def draw_map(found: Coupling, metric: str, beside: Sequence[Coupling] = ()) -> Figure:

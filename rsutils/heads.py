@@ -8,6 +8,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
+from rsutils.weights import directions
 
 MODES = ("Q", "K", "V")
 METRICS = ("norm", "score", "z")
@@ -98,7 +99,7 @@ def circuits(model: TransformerBridge, offset: int | None = 0) -> Circuits:
     return Circuits(
         labels=model.all_head_labels,
         n_heads=model.cfg.n_heads,
-        width=model.cfg.d_model - model.info.centred,
+        width=directions(model),
         write=torch.cat(write),
         read={mode: torch.cat(thin) for mode, thin in read.items()},
     )

@@ -8,6 +8,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from rsutils import attention, heads
 from rsutils.figures import Figure, bars, heatmap, histogram, scatter
 from rsutils.models import tokens
+from rsutils.ranks import rank_correlation
 
 READS = {"Q": "queries", "K": "keys", "V": "values"}
 
@@ -116,7 +117,7 @@ def components(c: heads.Circuits, mode: str, pair: tuple[str, str], most: int = 
 def prediction(scores: heads.Composition, effects: attention.Effects, mode: str, metric: str) -> Figure:
     """What the weights say of each pair against what ablating the source does to the destination's attention."""
     x, y = getattr(scores, metric)[mode], effects.pattern
-    rho = attention.spearman(x, y)
+    rho = rank_correlation(x, y)
     source, destination = (~x.isnan()).nonzero(as_tuple=True)
     names = [f"{scores.labels[s]} to {scores.labels[d]}" for s, d in zip(source, destination, strict=True)]
     return scatter(

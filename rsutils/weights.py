@@ -27,6 +27,14 @@ def writers(model: TransformerBridge) -> list[Float[Tensor, "*rows d_model"]]:
     return [tensor for tensor in found if tensor is not None]
 
 
+def directions(model: TransformerBridge) -> int:
+    """How many directions the stream offers: ``d_model``, or one fewer where the writers are centred.
+
+    There nothing is written along all-ones and LayerNorm lets nothing of it be read, so chance has one fewer to choose.
+    """
+    return model.cfg.d_model - model.info.centred
+
+
 def norms(model: TransformerBridge) -> list[torch.nn.Module]:
     """Every LayerNorm or RMSNorm that stands between the stream and its readers."""
     return [norm for block in model.blocks for norm in (block.ln1, block.ln2)] + [model.ln_final]

@@ -89,13 +89,6 @@ def test_effects_are_those_of_one_ablation_at_a_time(model, ids):
     assert found.pattern.nan_to_num(1).min() > 0  # every head changes every later one at least a little
 
 
-def test_spearman_is_a_rank_correlation():
-    x = torch.randn(101, generator=torch.Generator().manual_seed(0))
-    assert attention.spearman(x, x.exp()) == 1
-    assert attention.spearman(x, -(x**3)) == -1
-    assert abs(attention.spearman(x, torch.arange(101) % 7)) < 0.3
-
-
 def test_qk_table_is_the_models_scores_between_embeddings(small_models):
     """Feed the embeddings themselves to layer 0: the scores are the table's, up to biases, which are zero here."""
     model = small_models["llama"]

@@ -197,14 +197,6 @@ def test_strongest_in_blocks_are_the_strongest_of_the_whole_product():
     assert all(whole[i, j].item() == pytest.approx(value, rel=1e-5) for i, j, value in found)
 
 
-def test_rank_correlation_sees_order_alone():
-    x = randn(7, 11, seed=4).double().numpy()
-    x[2, 3] = np.nan
-    assert figures.rank_correlation(x, np.exp(3 * x)) == pytest.approx(1)
-    assert figures.rank_correlation(x, -(x**3)) == pytest.approx(-1)
-    assert abs(figures.rank_correlation(x, randn(7, 11, seed=5).double().numpy())) < 0.4
-
-
 def test_figures_show_the_map_and_say_what_is_in_it(measured):
     for metric in coupling.METRICS:
         best = measured.top(metric, 1)[0]

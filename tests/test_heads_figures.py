@@ -6,6 +6,7 @@ import torch
 
 import rsutils
 from rsutils import attention, heads, heads_figures, models
+from rsutils.ranks import rank_correlation
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_prediction_shows_every_pair_once(small_models, found):
     effects = attention.effects(model, attention.repeated_tokens(model, 5, batch=1))
     fig = heads_figures.prediction(found[1], effects, "Q", "norm")
     assert len(fig.data[0].x) == found[1].n_pairs == 75
-    assert f"rank correlation {attention.spearman(found[1].norm['Q'], effects.pattern):.2f}" in fig.words
+    assert f"rank correlation {rank_correlation(found[1].norm['Q'], effects.pattern):.2f}" in fig.words
     at = list(fig.data[0].text).index("L0H2 to L2H4")
     assert fig.data[0].y[at] == pytest.approx(effects.pattern[2, 14].item())
 

@@ -7,6 +7,7 @@ import torch
 
 import rsutils
 from rsutils import chance, virtual
+from rsutils.weights import directions
 
 
 def random_factors(rows=17, d=13, columns=11, seed=0):
@@ -132,7 +133,7 @@ def test_counting_the_mean_direction_of_a_layernorm_model_would_bias_z():
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_rotated_reader_keeps_sizes_and_forgets_directions(small_models, kind):
     model = small_models[kind]
-    d, W = chance.read_size(model), virtual.read_weights(model, 1)
+    d, W = directions(model), virtual.read_weights(model, 1)
     turned = chance.rotated_reader(W, d)
     torch.testing.assert_close(torch.linalg.svdvals(turned), torch.linalg.svdvals(W), atol=1e-4, rtol=1e-4)
     assert torch.cosine_similarity(turned.flatten(), W.flatten(), dim=0).abs() < 0.2
