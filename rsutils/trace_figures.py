@@ -39,7 +39,7 @@ def norm_lines(found: Trace) -> Figure:
         alt=f"Four lines on a logarithmic axis over {len(norms)} points. The median goes from {median[0]:.1f} to "
         f"{median[-1]:.1f}, the first position from {norms[0, 0]:.1f} to {norms[-1, 0]:.1f}.",
     )
-    return fig.update_yaxes(type="log")
+    return fig.update_yaxes(type="log", dtick="D2")  # labels at 1, 2, 5, 10, 20, ...: all of them would overlap
 
 
 def norm_map(found: Trace) -> Figure:
