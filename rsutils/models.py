@@ -131,7 +131,9 @@ def _read_model(directory: Path, name: str, config, weights: Path | None):
     transformers.utils.logging.disable_progress_bar()  # reading from disk takes a moment; downloads keep their bar
     try:
         state = {} if weights is None else {"state_dict": _checkpoint_state(weights)}
-        hf_model = transformers.AutoModelForCausalLM.from_pretrained(
+        # The automatic class insists on a directory, which a checkpoint's weights do not come from.
+        loader = getattr(transformers, config.architectures[0]) if state else transformers.AutoModelForCausalLM
+        hf_model = loader.from_pretrained(
             None if state else directory,
             config=config,
             dtype=torch.float32,

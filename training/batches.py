@@ -88,7 +88,7 @@ def batch(
     """
     rng = random.Random(f"{recipe.seed} {step}")
     end, stage = tokenizer.bos_token_id, recipe.stage(step)
-    length = stage.length
+    length, scatter = stage.length, 0.0 if stage.stories else stage.scatter
     pool = shuffled[: round(recipe.first_pool * (len(shuffled) / recipe.first_pool) ** level)]
     make = {
         "story": lambda: story_row(rng, tokenizer, length),
@@ -100,5 +100,5 @@ def batch(
     rows = [make[kind]() for kind in kinds]
     tokens = torch.tensor([row for row, _ in rows])
     carries = torch.tensor([loss for _, loss in rows])
-    positions = torch.tensor([row_positions(rng, length, recipe.n_ctx, stage.scatter) for _ in rows])
+    positions = torch.tensor([row_positions(rng, length, recipe.n_ctx, scatter) for _ in rows])
     return tokens, tokens.masked_fill(~carries, NO_LOSS), positions

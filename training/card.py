@@ -24,8 +24,14 @@ Measured on repeated random tokens: a random prefix, then a span twice, at a dis
 | previous-token head L{previous_head[0]}H{previous_head[1]}: attention to the position before | {previous_score:.2f} |
 | loss on the first and second copy, nats a token | {loss_first_copy:.2f}, {loss_second_copy:.2f} |
 | share of the second copy predicted right | {copied:.2f} |
-| K-composition of the two heads, percentile of {n_pairs} pairs | {K_composition:.3f}, {K_percentile:.0f} |
-| Q-composition of the two, percentile | {Q_composition:.3f}, {Q_percentile:.0f} |
+| K-composition of the two, percentile of {n_pairs} earlier-to-later pairs | {K_composition:.3f}, {K_percentile:.1f} |
+| duplicate-token head L{duplicate_head[0]}H{duplicate_head[1]}: attention to the first copy | {duplicate_score:.2f} |
+| Q-composition of it with the induction head, percentile | {Q_duplicate:.3f}, {Q_duplicate_percentile:.1f} |
+| induction score when the previous-token head writes nothing | {induction_without_previous:.2f} |
+| induction score when the duplicate-token head writes nothing | {induction_without_duplicate:.2f} |
+
+So two circuits meet in the induction head: the previous-token head speaks to its keys, as in the textbook, and the
+duplicate-token head, which tells where the token stood before, to its queries. The last two rows weigh them.
 
 ## Language
 Recall counts only if the name is the most likely of all tokens; agreement, if the right words are likelier than the
@@ -55,7 +61,9 @@ The first three samples of three sentences, seeds counted from 0, temperature 0.
 - Reason, count, answer questions, or know anything that its grammar does not say.
 
 ## How it formed
-The same measurements on the shipped checkpoints. The best heads of each checkpoint are shown; they may differ.
+The same measurements on the shipped checkpoints. The best heads of each checkpoint are shown; they may differ. Before
+step {joined:,} only blocks 0 and 1 were trained, on repeated material alone. The other two still had random weights and
+blur what the first two predict, so that the losses up to there say little and the heads' scores more.
 
 {curve}
 """
@@ -84,6 +92,7 @@ def write_card(figures: dict, path: Path) -> None:
             **figures["trained"],
             n_parameters=figures["n_parameters"],
             d_vocab=figures["d_vocab"],
+            joined=figures["joined"],
             load_seconds=figures["load_seconds"],
             samples="\n".join(f"> {text}\n" for text in figures["samples"]),
             curve="\n".join("| " + " | ".join(row) + " |" for row in table),

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 class Stage:
     """A stretch of the curriculum: how many steps, the shares of each kind of row, their length, which blocks run.
 
-    With `scatter`, that share of the rows stands at random increasing positions and the others start anywhere, so that
-    a distance counted in positions tells little. In between, every `echo_every`-th step has echo rows for the first
-    block alone, and the step after every `copy_every`-th is one of scattered copying, so that stories undo neither.
+    With `scatter`, that share of the rows to copy stands at random increasing positions and the others start anywhere,
+    so that a distance counted in positions tells little. In between, every `echo_every`-th step has echo rows for the
+    first block alone, and the step after every `copy_every`-th is one of scattered copying, lest stories undo it.
     """
 
     steps: int
@@ -38,8 +38,10 @@ def curriculum() -> tuple[Stage, ...]:
         Stage(400, {"pair": 1}, 64, (1,)),
         Stage(1200, {"pair": 1}, 64, (0, 1)),
         Stage(3600, {"pair": 2, "span": 1}, 64, (0, 1), scatter=0.75, echo_every=4),
-        Stage(800, {"story": 4, "span": 1}, 128, every, echo_every=10, copy_every=4),
-        Stage(6000, {"story": 9, "span": 1}, 128, every, echo_every=10, copy_every=7),
+        Stage(800, {"story": 4, "span": 1}, 128, every, scatter=0.75, echo_every=10, copy_every=4),
+        Stage(2800, {"story": 9, "span": 1}, 128, every, scatter=0.75, echo_every=10, copy_every=7),
+        Stage(2000, {"story": 9, "span": 1}, 128, every, scatter=0.75, echo_every=10, copy_every=4),
+        Stage(2000, {"story": 1}, 128, every, scatter=1.0, echo_every=10, copy_every=2),
     )
 
 
@@ -79,7 +81,7 @@ class Recipe:
         if stage.echo_every and step % stage.echo_every == 0:
             return Stage(1, {"echo": 1}, self.n_ctx, (0,))
         if stage.copy_every and step % stage.copy_every == 1:
-            return Stage(1, {"pair": 2, "span": 1}, 64, stage.blocks, scatter=0.75)
+            return Stage(1, {"pair": 2, "span": 1}, 64, stage.blocks, stage.scatter)
         return stage
 
     def rate(self, step: int) -> float:
