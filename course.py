@@ -165,15 +165,7 @@ def test(args: list[str]) -> int:
 
 
 def test_real(args: list[str]) -> int:
-    """The notebooks, their assertions live, and the known figures on a real pretrained model out of a package."""
-    made = subprocess.run([venv_python(), "tests/real_model.py"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    directory = (made.stdout.splitlines() or [""])[-1]
-    if made.returncode or not Path(directory).is_dir():
-        print(f"SKIPPED: no test on a real model was run ({directory or 'it could not be made'})")
-        return made.returncode
-    notebooks = in_environment("run_notebooks.py", "--out", "build/real", *args,
-                               RSUTILS_MODEL=directory, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1")
-    return notebooks or in_environment("-m", "pytest", "-q", "-m", "real", "tests/test_real.py")
+    return in_environment("tests/real_model.py", *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1")
 
 
 def run(args: list[str]) -> int:

