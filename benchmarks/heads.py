@@ -173,7 +173,7 @@ def main() -> None:
     medians = [row["seconds"].median for row in rows]
     figure = bars(
         medians,
-        labels=[row["way"] for row in rows],
+        labels=["thin factors", "TransformerLens"],
         title=f"Composition of all pairs of 144 heads: {faster.median:.0f} times faster with thin factors",
         x="way",
         y="seconds for Q, K and V (median)",
