@@ -3,7 +3,6 @@
 import html
 import importlib
 import inspect
-import os
 import pkgutil
 import textwrap
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import torch
 from IPython.display import HTML, Markdown, display
 
 import rsutils.exercises
+from rsutils import widgets
 from rsutils.errors import CourseError
 
 
@@ -89,7 +89,7 @@ def check(id: str, answer: Any, *, strict: bool | None = None) -> None:
     """
     right, message = verdict(find(id), answer)
     if strict is None:
-        strict = os.environ.get("RSUTILS_STRICT") == "1"
+        strict = widgets.strict()
     if strict and right is False:
         raise CourseError(f"{id}: {message}")
     print({True: "✓", False: "✗", None: "○"}[right], f"{id}:", message)

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 import transformers
 from jaxtyping import Int
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -130,7 +131,7 @@ def _shape(cfg) -> str:
 def _read_model(directory: Path, name: str, config, weights: Path | None):
     transformers.utils.logging.disable_progress_bar()  # reading from disk takes a moment; downloads keep their bar
     try:
-        state = {} if weights is None else {"state_dict": _checkpoint_state(weights)}
+        state = {} if weights is None else {"state_dict": load_file(weights)}
         # The automatic class insists on a directory, which a checkpoint's weights do not come from.
         loader = getattr(transformers, config.architectures[0]) if state else transformers.AutoModelForCausalLM
         hf_model = loader.from_pretrained(
@@ -151,8 +152,3 @@ def _read_model(directory: Path, name: str, config, weights: Path | None):
         hf_model.lm_head.weight = torch.nn.Parameter(hf_model.lm_head.weight.clone())
         hf_model.config.tie_word_embeddings = False
     return hf_model, tokenizer
-
-
-def _checkpoint_state(file: Path) -> dict[str, Tensor]:
-    with safe_open(file, "pt") as tensors:
-        return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
