@@ -11,7 +11,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
-from rsutils.weights import norms, readers, writers
+from rsutils.weights import norms, parts, readers, writers
 
 
 def random_rotation(d_model: int, seed: int = 0) -> Float[Tensor, "d_model d_model"]:
@@ -63,53 +63,87 @@ def turn(R: Float[Tensor, "d_model d_model"], amount: float) -> Float[Tensor, "d
 
 
 @torch.no_grad()
-def rotate_(model: TransformerBridge, R: Float[Tensor, "d_model d_model"]) -> None:
-    """Write the model's stream in the basis ``x' = x @ R``, in place: readers ``R.T @ W``, writers ``W @ R``.
+def rotate_(part: torch.nn.Module, R: Float[Tensor, "d_model d_model"]) -> None:
+    """Write a model, or one part of it, in the basis ``x' = x @ R``, in place: readers ``R.T @ W``, writers ``W @ R``.
 
     Embedding, positions, output biases and unembedding take part. ``rotate_(model, R.T)`` undoes it up to
-    rounding. R may be any square matrix: what happens when it is no rotation is a lesson of its own.
-
-    Raises:
-        CourseError: R has another size than the stream.
+    rounding. R may be any square matrix: what happens when it is no rotation is a lesson of its own. Wide
+    weights are done 4096 columns or rows at a time, for a vocabulary leaves no room for a second copy.
     """
-    if R.shape != (model.cfg.d_model, model.cfg.d_model):
-        raise CourseError(
-            f"expected {model.cfg.d_model} x {model.cfg.d_model}, the size of the stream, got {list(R.shape)}"
-        )
-    for W in readers(model):
-        W.copy_(R.to(W.dtype).T @ W)
-    for W in writers(model):
-        W.copy_(W @ R.to(W.dtype))
+    for W in readers(part):
+        for columns in W.split(4096, dim=-1):
+            columns.copy_(R.to(W.dtype).T @ columns)
+    for W in writers(part):
+        for rows in torch.atleast_2d(W).split(4096, dim=-2):
+            rows.copy_(rows @ R.to(W.dtype))
 
 
 @contextmanager
-def rotated(model: TransformerBridge, R: Float[Tensor, "d_model d_model"]) -> Iterator[TransformerBridge]:
-    """Inside the ``with``, the model's stream is written in the basis ``x' = x @ R``.
+def rotated(
+    model: TransformerBridge, R: Float[Tensor, "d_model d_model"] | None = None, dtype: torch.dtype = torch.float32
+) -> Iterator[TransformerBridge]:
+    """Inside the ``with``, the model runs in the basis ``x' = x @ R`` (without R in its own), computing in ``dtype``.
 
-    Works in place, so that a big model needs no second copy. The weights come back within about 1e-6 of
-    their size; inside ``precision(model, torch.float64)`` within one rounding.
-
-    Raises:
-        CourseError: R has another size than the stream.
-    """
-    rotate_(model, R)
-    try:
-        yield model
-    finally:
-        rotate_(model, torch.linalg.inv(R.double()))
-
-
-@contextmanager
-def precision(model: TransformerBridge, dtype: torch.dtype) -> Iterator[TransformerBridge]:
-    """Inside the ``with``, the model computes in ``dtype``; afterwards in float32 again.
+    Each part runs on a rotated copy of its weights, which is made when the part starts and dropped when it ends:
+    a big model needs no second copy, and its own weights are not touched. So weights that you look at are not
+    rotated (that is ``rotate_``), and every forward pass pays for the rotation again.
 
     Hugging Face's RMSNorm computes in float32 whatever the model's type: add ``rms_norms(model)`` for the rest.
+
+    Raises:
+        CourseError: R has another size than the stream.
     """
-    model.to(dtype, print_details=False)
+    d_model = model.cfg.d_model
+    if R is not None and R.shape != (d_model, d_model):
+        raise CourseError(f"expected {d_model} x {d_model}, the size of the stream, got {list(R.shape)}")
+    own = {}
+
+    def start(part, _):
+        own[part] = [(tensor, tensor.data) for tensor in (*part.parameters(), *part.buffers())]
+        for tensor, data in own[part]:
+            tensor.data = data.to(dtype, copy=True)
+        if R is not None:
+            rotate_(part, R)
+
+    def end(part, *_):
+        for tensor, data in own.pop(part):
+            tensor.data = data
+
+    handles = [part.register_forward_pre_hook(start) for part in parts(model)]
+    handles += [part.register_forward_hook(end) for part in parts(model)]
     try:
         yield model
     finally:
-        model.to(torch.float32, print_details=False)
+        for handle in handles:
+            handle.remove()
+        for part in list(own):  # a forward pass that was interrupted
+            end(part)
+
+
+@contextmanager
+@torch.no_grad()
+def unfolded(model: TransformerBridge) -> Iterator[TransformerBridge]:
+    """Inside the ``with``, each norm multiplies by its gain again, and the weights that read it do so no longer.
+
+    The model computes the same function, as it did before its norms were folded (their biases stay folded).
+    The weights come back within one rounding.
+
+    Raises:
+        CourseError: the model was loaded with ``processed=False``: its norms have their gains already.
+    """
+    if not model.info.folded:
+        raise CourseError("expected a model whose norms are folded, got one as stored: load it without processed=False")
+    found = [(norm, W) for norm, reading in norms(model) for W, _ in reading]
+    found = [(norm, W, torch.where(norm.gain == 0, 1.0, norm.gain)) for norm, W in found]
+    for norm, W, gain in found:
+        norm.weight.copy_(gain)
+        W /= gain[:, None]
+    try:
+        yield model
+    finally:
+        for norm, W, gain in found:
+            norm.weight.fill_(1.0)
+            W *= gain[:, None]
 
 
 @contextmanager
@@ -125,26 +159,30 @@ def rms_norms(model: TransformerBridge) -> Iterator[TransformerBridge]:
         xhat = F.rms_norm(norm.hook_in(x), (model.cfg.d_model,), norm.weight, model.cfg.eps)
         return norm.hook_out(xhat if getattr(norm, "bias", None) is None else xhat + norm.bias)
 
-    for norm in norms(model):
+    for norm, _ in norms(model):
         vars(norm)["forward"] = MethodType(forward, norm)  # set as usual it would land on the module it wraps
     try:
         yield model
     finally:
-        for norm in norms(model):
+        for norm, _ in norms(model):
             del vars(norm)["forward"]
 
 
 def max_change(
-    model: TransformerBridge, prompts: list[Int[Tensor, "_ _"]], R: Float[Tensor, "d_model d_model"]
+    model: TransformerBridge,
+    tokens: Int[Tensor, "batch pos"],
+    R: Float[Tensor, "d_model d_model"],
+    dtype: torch.dtype = torch.float32,
 ) -> float:
-    """max |difference of log-probability| that writing the stream in the basis R makes, over all prompts.
+    """max |difference of log-probability| that writing the stream in the basis R makes, computed in ``dtype``.
 
-    Computed in the model's precision; the model is rotated once, whatever the number of prompts.
+    Raises:
+        CourseError: R has another size than the stream.
     """
-    before = [log_probs(model, tokens) for tokens in prompts]
-    with rotated(model, R):
-        after = [log_probs(model, tokens) for tokens in prompts]
-    return max((a - b).abs().max().item() for a, b in zip(after, before, strict=True))
+    with rotated(model, dtype=dtype):
+        before = log_probs(model, tokens)
+    with rotated(model, R, dtype):
+        return (log_probs(model, tokens) - before).abs().max().item()
 
 
 def log_probs(model: TransformerBridge, tokens: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_vocab"]:

@@ -80,6 +80,8 @@ def load_model(name: str | os.PathLike | None = None, *, processed: bool = True)
     n_params = sources.count_parameters(directory)
     sources.check_memory(name, n_params)
     hf_model, tokenizer = _read_model(directory, name, config, weights)
+    if processed and config.tie_word_embeddings:
+        _untie(hf_model)
     model = TransformerBridge.boot_transformers(str(directory), hf_model=hf_model, tokenizer=tokenizer, device="cpu")
     model.enable_compatibility_mode(disable_warnings=True, no_processing=True)
     centred = processed and fold_and_centre(model)
@@ -147,8 +149,10 @@ def _read_model(directory: Path, name: str, config, weights: Path | None):
     finally:
         transformers.utils.logging.enable_progress_bar()
     hf_model.eval()
-    if config.tie_word_embeddings:
-        # Embedding and unembedding are folded differently, so they can no longer share storage.
-        hf_model.lm_head.weight = torch.nn.Parameter(hf_model.lm_head.weight.clone())
-        hf_model.config.tie_word_embeddings = False
     return hf_model, tokenizer
+
+
+def _untie(hf_model: transformers.PreTrainedModel) -> None:
+    """Give the unembedding its own storage: it is folded and the embedding centred, each differently."""
+    hf_model.lm_head.weight = torch.nn.Parameter(hf_model.lm_head.weight.clone())
+    hf_model.config.tie_word_embeddings = False

@@ -9,22 +9,46 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.generalized_components import (
+    BlockBridge,
+    EmbeddingBridge,
+    PosEmbedBridge,
+    UnembeddingBridge,
+)
 
 
-def readers(model: TransformerBridge) -> list[Float[Tensor, "*heads d_model d_out"]]:
-    """Every weight that reads the residual stream, as views on the model's storage: in-place edits edit the model."""
-    found = [W for block in model.blocks for W, _ in (*attention_readers(block), *mlp_readers(block))]
-    return [*found, model.unembed.W_U]
+def parts(model: TransformerBridge) -> list[torch.nn.Module]:
+    """The model's parts in the order in which they run: embeddings, blocks, final norm, unembedding."""
+    positions = [model.pos_embed] if model.cfg.positional_embedding_type == "standard" else []
+    return [model.embed, *positions, *model.blocks, model.ln_final, model.unembed]
 
 
-def writers(model: TransformerBridge) -> list[Float[Tensor, "*rows d_model"]]:
-    """Every weight and bias that writes to the residual stream, as views on the model's storage."""
-    found = [model.embed.weight]
-    if model.cfg.positional_embedding_type == "standard":
-        found.append(model.pos_embed.weight)
-    for block in model.blocks:
-        found += [block.attn.W_O, block.attn.b_O, block.mlp.W_out, block.mlp.b_out]
-    return [tensor for tensor in found if tensor is not None]
+def readers(part: torch.nn.Module) -> list[Float[Tensor, "*heads d_model d_out"]]:
+    """Every weight of the model, or of one of its parts, that reads the residual stream.
+
+    Views on the model's storage: in-place edits edit the model.
+    """
+    match part:
+        case TransformerBridge():
+            return [W for each in parts(part) for W in readers(each)]
+        case BlockBridge():
+            return [W for W, _ in (*attention_readers(part), *mlp_readers(part))]
+        case UnembeddingBridge():
+            return [part.W_U]
+    return []
+
+
+def writers(part: torch.nn.Module) -> list[Float[Tensor, "*rows d_model"]]:
+    """Every weight and bias of the model, or of one of its parts, that writes to the residual stream, as views."""
+    match part:
+        case TransformerBridge():
+            return [W for each in parts(part) for W in writers(each)]
+        case BlockBridge():
+            found = [part.attn.W_O, part.attn.b_O, part.mlp.W_out, part.mlp.b_out]
+            return [tensor for tensor in found if tensor is not None]
+        case EmbeddingBridge() | PosEmbedBridge():
+            return [part.weight]
+    return []
 
 
 def directions(model: TransformerBridge) -> int:
@@ -33,11 +57,6 @@ def directions(model: TransformerBridge) -> int:
     There nothing is written along all-ones and LayerNorm lets nothing of it be read, so chance has one fewer to choose.
     """
     return model.cfg.d_model - model.info.centred
-
-
-def norms(model: TransformerBridge) -> list[torch.nn.Module]:
-    """Every LayerNorm or RMSNorm that stands between the stream and its readers."""
-    return [norm for block in model.blocks for norm in (block.ln1, block.ln2)] + [model.ln_final]
 
 
 def attention_readers(
@@ -54,6 +73,16 @@ def mlp_readers(block) -> list[tuple[Float[Tensor, "d_model d_mlp"], Float[Tenso
     return [(block.mlp.W_in, block.mlp.b_in), *gate]
 
 
+def norms(model: TransformerBridge) -> list[tuple[torch.nn.Module, list[tuple[Tensor, Tensor | None]]]]:
+    """Every LayerNorm or RMSNorm between the stream and its readers, with the weights and biases that read it."""
+    found = [
+        pair
+        for block in model.blocks
+        for pair in ((block.ln1, attention_readers(block)), (block.ln2, mlp_readers(block)))
+    ]
+    return [*found, (model.ln_final, [(model.unembed.W_U, model.unembed.b_U)])]
+
+
 def fold_norm(norm: torch.nn.Module, reading: list[tuple[Tensor, Tensor | None]]) -> None:
     """Move a norm's gain and bias into the weights that read it, in place.
 
@@ -68,6 +97,7 @@ def fold_norm(norm: torch.nn.Module, reading: list[tuple[Tensor, Tensor | None]]
         W *= norm.weight[:, None]
         if bias is not None:
             W -= W.mean(dim=-2, keepdim=True)
+    vars(norm)["gain"] = norm.weight.clone()  # for the lesson on what folding is for
     norm.weight.fill_(1.0)
     if bias is not None:
         bias.zero_()
@@ -90,12 +120,11 @@ def fold_and_centre(model: TransformerBridge) -> bool:
     vocabulary). Returns whether the writers were centred: RMSNorm keeps the mean, so there centring would
     change the function and is left out.
     """
-    for block in model.blocks:
-        fold_norm(block.ln1, attention_readers(block))
-        fold_norm(block.ln2, mlp_readers(block))
-        fold_value_bias(block.attn)
     is_layer_norm = getattr(model.ln_final, "bias", None) is not None
-    fold_norm(model.ln_final, [(model.unembed.W_U, model.unembed.b_U)])
+    for norm, reading in norms(model):
+        fold_norm(norm, reading)
+    for block in model.blocks:
+        fold_value_bias(block.attn)
     for writer in writers(model) if is_layer_norm else []:
         writer -= writer.mean(dim=-1, keepdim=True)
     return is_layer_norm
