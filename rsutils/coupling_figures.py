@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from rsutils.coupling import METRICS, Coupling, Part
+from rsutils.depth import DepthMap
 from rsutils.errors import CourseError
 from rsutils.figures import POSITIVE_IS_RED, Figure, bars, finish, heatmap, lines
 from rsutils.ranks import rank_correlation
@@ -89,6 +90,18 @@ def by_distance(found: Coupling, metric: str) -> dict[int, float]:
     mlps = found.mlps()
     distances = np.unique(mlps.distance[~np.isnan(mlps.distance)])
     return {int(d): float(mlps.values[metric][mlps.distance == d].mean()) for d in distances}
+
+
+def by_depth(found: Coupling) -> DepthMap:
+    """Normalised coupling of every two MLPs over chance, to put beside other models' (``depth_figures``).
+
+    A gated MLP reads twice, and both count: side by side, ``[W_in, W_gate]`` is one reader, whose squared norms are
+    the sums of theirs and whose chance is the same. Comparing ``W_in`` alone would leave out half of what it reads.
+    """
+    mlps = found.mlps()
+    layers = len(mlps.sources)
+    raw, size = ((mlps.values[metric] ** 2).reshape(layers, layers, -1).sum(axis=2) for metric in ("raw", "size"))
+    return DepthMap(found.model, np.sqrt(raw / size) / found.chance)
 
 
 def draw_distance(found: Coupling, metric: str = "normalised") -> Figure:

@@ -1,16 +1,20 @@
 """Figures of chapter 05: each is a pure function of what its controls choose."""
 
+from pathlib import Path
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils import attention, heads
+from rsutils.depth import DepthMap
 from rsutils.figures import Figure, bars, heatmap, histogram, scatter
 from rsutils.models import tokens
 from rsutils.ranks import rank_correlation
 
 READS = {"Q": "queries", "K": "keys", "V": "values"}
+OVER = {"rms": "root mean square over pairs of heads", "max": "strongest pair of heads"}
 
 
 def pattern(model: TransformerBridge, text: str, layer: int, head: int) -> Figure:
@@ -77,6 +81,23 @@ def composition(scores: heads.Composition, mode: str, metric: str) -> Figure:
         alt=f"{len(scores.labels)} heads by {len(scores.labels)} heads; only the {scores.n_pairs} pairs with the "
         f"source in an earlier layer have a value. The strongest is {source} to {destination}.",
     )
+
+
+def by_depth(model: TransformerBridge) -> dict[tuple[str, str], DepthMap]:
+    """Scores between every two layers over chance, by mode and by how the pairs of heads are summed up (``OVER``).
+
+    ``rms`` is 1 for random directions whatever the number of heads, since chance is a root mean square too, and it
+    hides a few strong pairs among many weak ones. ``max`` shows them, but lies above 1 by chance already, the more
+    so the more heads there are: compare it with an untrained model, not across models.
+    """
+    c = heads.circuits(model)
+    scores, name, n = heads.composition(c), Path(model.info.name).name, c.n_heads
+    found = {}
+    for mode in heads.MODES:
+        times = (scores.score[mode].double() * c.width**0.5).unflatten(0, (-1, n)).unflatten(2, (-1, n))
+        found[mode, "rms"] = DepthMap(name, times.square().mean(dim=(1, 3)).sqrt().numpy())
+        found[mode, "max"] = DepthMap(name, times.amax(dim=(1, 3)).numpy())
+    return found
 
 
 def null(c: heads.Circuits, scores: heads.Composition, mode: str, pair: tuple[str, str]) -> Figure:
