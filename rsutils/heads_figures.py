@@ -12,6 +12,7 @@ from rsutils.depth import DepthMap
 from rsutils.figures import Figure, bars, heatmap, histogram, scatter
 from rsutils.models import tokens
 from rsutils.ranks import rank_correlation
+from rsutils.weights import directions
 
 READS = {"Q": "queries", "K": "keys", "V": "values"}
 OVER = {"rms": "root mean square over pairs of heads", "max": "strongest pair of heads"}
@@ -83,18 +84,16 @@ def composition(scores: heads.Composition, mode: str, metric: str) -> Figure:
     )
 
 
-def by_depth(model: TransformerBridge) -> dict[tuple[str, str], DepthMap]:
+def by_depth(model: TransformerBridge, scores: heads.Composition) -> dict[tuple[str, str], DepthMap]:
     """Scores between every two layers over chance, by mode and by how the pairs of heads are summed up (``OVER``).
 
     ``rms`` is 1 for random directions whatever the number of heads, since chance is a root mean square too, and it
     hides a few strong pairs among many weak ones. ``max`` shows them, but lies above 1 by chance already, the more
     so the more heads there are: compare it with an untrained model, not across models.
     """
-    c = heads.circuits(model)
-    scores, name, n = heads.composition(c), Path(model.info.name).name, c.n_heads
-    found = {}
+    name, n, found = Path(model.info.name).name, model.cfg.n_heads, {}
     for mode in heads.MODES:
-        times = (scores.score[mode].double() * c.width**0.5).unflatten(0, (-1, n)).unflatten(2, (-1, n))
+        times = (scores.score[mode].double() * directions(model) ** 0.5).unflatten(0, (-1, n)).unflatten(2, (-1, n))
         found[mode, "rms"] = DepthMap(name, times.square().mean(dim=(1, 3)).sqrt().numpy())
         found[mode, "max"] = DepthMap(name, times.amax(dim=(1, 3)).numpy())
     return found
