@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rsutils.virtual import row_blocks
+from rsutils.products import row_blocks
 
 
 class Statistics(NamedTuple):

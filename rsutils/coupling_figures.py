@@ -3,36 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 from plotly.subplots import make_subplots
-from torch import Tensor
 
 from rsutils.coupling import METRICS, Coupling, Part
 from rsutils.depth import DepthMap
 from rsutils.errors import CourseError
 from rsutils.figures import POSITIVE_IS_RED, Figure, bars, finish, heatmap, lines
+from rsutils.products import strongest
 from rsutils.ranks import rank_correlation
 
 WHOLE = ("all", "MLPs only")
-
-
-def strongest(
-    source: Float[Tensor, "rows d_model"], destination: Float[Tensor, "d_model columns"], n: int = 10, block: int = 1024
-) -> list[tuple[int, int, float]]:
-    """The ``n`` largest virtual weights by size, as (row, column, value), without holding the whole product.
-
-    >>> import torch
-    >>> strongest(torch.diag(torch.tensor([1.0, -3.0, 2.0])), torch.eye(3), n=2)
-    [(1, 1, -3.0), (2, 2, 2.0)]
-    """
-    found: list[tuple[int, int, float]] = []
-    for start in range(0, len(source), block):
-        product = source[start : start + block] @ destination
-        at = product.abs().flatten().topk(min(n, product.numel())).indices
-        rows, columns = at // product.shape[1], at % product.shape[1]
-        values = product[rows, columns]
-        found += zip((rows + start).tolist(), columns.tolist(), values.tolist(), strict=True)
-    return sorted(found, key=lambda pair: -abs(pair[2]))[:n]
 
 
 def draw_map(found: Coupling, metric: str, beside: Sequence[Coupling] = ()) -> Figure:
@@ -155,7 +135,7 @@ def draw_neurons(source: Part, destination: Part, n: int = 20) -> Figure:
     """Virtual weights between the neurons of two MLPs that hold the ``n`` strongest of them, source neurons as rows."""
     found = strongest(source.weight, destination.weight, n)
     rows, columns = (sorted({pair[axis] for pair in found}) for axis in (0, 1))
-    i, j, value = found[0]
+    i, j, value, _ = found[0]
     shown = source.weight[rows] @ destination.weight[:, columns]
     return heatmap(
         shown,

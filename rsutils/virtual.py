@@ -1,14 +1,11 @@
 """Chapter 03: virtual weights, what one component writes as another reads it, before any prompt is run.
 
 ``V = W_out[i] @ W_in[j]`` with one row a source neuron and one column a destination neuron. Functions
-that look at all of V take its factors ``A = W_out`` and ``B = W_in``, build a few rows of it at a time, and keep none.
+that look at all of V take its factors ``A = W_out`` and ``B = W_in`` and never hold it whole (``products``).
 """
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
@@ -18,16 +15,6 @@ from rsutils.figures import Figure, heatmap
 from rsutils.sources import free_memory
 
 Component = int | str
-BLOCK = 2**22  # cells of V held at once: 16 MB
-
-
-class Pair(NamedTuple):
-    """One virtual weight: from which neuron to which, how big, and the cosine of the two directions."""
-
-    source: int
-    destination: int
-    weight: float
-    cosine: float
 
 
 def write_weights(model: TransformerBridge, source: Component) -> Float[Tensor, "source d_model"]:
@@ -98,7 +85,7 @@ def virtual_weights(
     if n_bytes > free_memory() / 2:
         raise CourseError(
             f"{A.shape[0]} x {B.shape[1]} virtual weights take {n_bytes / 1e9:.1f} GB: ask for rows= or columns=, "
-            "or for strongest() and statistics(), which build a few rows at a time"
+            "or for products.strongest(), which builds a few rows at a time"
         )
     return A @ B
 
@@ -117,41 +104,12 @@ def factors(
     return A, B
 
 
-def row_blocks(
-    A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model destination"]
-) -> Iterator[tuple[int, Float[Tensor, "rows destination"]]]:
-    """``V = A @ B`` a block of rows at a time: the index of the first row, and the block."""
-    step = max(1, BLOCK // B.shape[1])
-    for start in range(0, A.shape[0], step):
-        yield start, A[start : start + step] @ B
-
-
-def strongest(A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model destination"], k: int = 10) -> list[Pair]:
-    """The ``k`` virtual weights of largest size, largest first, found a block of rows at a time.
-
-    >>> [best] = strongest(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0], [-4.0]]), k=1)
-    >>> best.source, best.destination, best.weight, round(best.cosine, 6)
-    (1, 0, -8.0, -0.8)
-    """
-    best, where = torch.empty(0), torch.empty(0, dtype=torch.long)
-    for start, block in row_blocks(A, B):
-        values, at = block.flatten().abs().topk(min(k, block.numel()))
-        best, where = torch.cat([best, values]), torch.cat([where, at + start * B.shape[1]])
-        keep = best.argsort(descending=True)[:k]
-        best, where = best[keep], where[keep]
-    found = []
-    for cell in where.tolist():
-        i, j = divmod(cell, B.shape[1])
-        weight = (A[i] @ B[:, j]).item()
-        found.append(Pair(i, j, weight, weight / (A[i].norm() * B[:, j].norm()).item()))
-    return found
-
-
 def connections(
     A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model destination"]
 ) -> tuple[Float[Tensor, " source"], Float[Tensor, " destination"]]:
     """How connected each neuron is: the norm of its row of ``A @ B`` and of its column, without building it.
 
+    >>> import torch
     >>> rows, columns = connections(torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0], [0.0]]))
     >>> rows.tolist(), columns.tolist()
     ([3.0, 0.0], [3.0])

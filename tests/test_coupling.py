@@ -8,7 +8,7 @@ import torch
 from transformer_lens import FactoredMatrix
 
 import rsutils
-from rsutils import basis, coupling, coupling_plain
+from rsutils import basis, coupling, coupling_plain, products
 from rsutils import coupling_figures as figures
 from rsutils.coupling import Part
 from rsutils.models import load_model, tokens
@@ -189,14 +189,6 @@ def test_mlps_are_the_map_without_its_ends(measured):
     )
 
 
-def test_strongest_in_blocks_are_the_strongest_of_the_whole_product():
-    A, B = randn(53, 11, seed=1), randn(11, 59, seed=2)
-    whole = A @ B
-    found = figures.strongest(A, B, n=7, block=5)
-    assert [abs(value) for *_, value in found] == pytest.approx(whole.abs().flatten().topk(7).values.tolist(), rel=1e-5)
-    assert all(whole[i, j].item() == pytest.approx(value, rel=1e-5) for i, j, value in found)
-
-
 def test_figures_show_the_map_and_say_what_is_in_it(measured):
     for metric in coupling.METRICS:
         best = measured.top(metric, 1)[0]
@@ -230,7 +222,7 @@ def test_two_maps_share_one_scale(measured, small_models):
 def test_neurons_behind_a_pair(model):
     source, destination = coupling.sources(model)[1], coupling.destinations(model)[-2]
     fig = figures.draw_neurons(source, destination, 5)
-    i, j, value = figures.strongest(source.weight, destination.weight, 1)[0]
+    i, j, value, _ = products.strongest(source.weight, destination.weight, 1)[0]
     assert f"mlp 0 neuron {i} to {destination.name} neuron {j} is the strongest" in fig.words
     assert np.abs(fig.data[0].z).max() == pytest.approx(abs(value), rel=1e-5)
 

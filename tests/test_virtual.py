@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import rsutils
-from rsutils import chance, virtual
+from rsutils import chance, products, virtual
 from rsutils.weights import directions
 
 
@@ -79,20 +79,6 @@ def test_too_big_or_out_of_range_gets_one_line(small_models, monkeypatch):
     assert virtual.virtual_weights(small_models["gpt2"], 0, 1, rows=[1]).shape == (1, 71)
 
 
-@pytest.mark.parametrize("cells", [1, 30, 10_000])
-def test_strongest_equals_sorting_the_whole_matrix(monkeypatch, cells):
-    monkeypatch.setattr(virtual, "BLOCK", cells)
-    A, B = random_factors()
-    V = A @ B
-    found = virtual.strongest(A, B, k=23)
-    expected = V.abs().flatten().sort(descending=True).values[:23]
-    torch.testing.assert_close(torch.tensor([abs(pair.weight) for pair in found]), expected)
-    for pair in found:
-        torch.testing.assert_close(torch.tensor(pair.weight), V[pair.source, pair.destination])
-        cosine = torch.cosine_similarity(A[pair.source], B[:, pair.destination], dim=0)
-        torch.testing.assert_close(torch.tensor(pair.cosine), cosine)
-
-
 def test_connections_are_the_norms_of_rows_and_columns():
     A, B = random_factors()
     rows, columns = virtual.connections(A, B)
@@ -146,7 +132,7 @@ def test_cosines_are_counted_as_they_are(monkeypatch):
     A, B = random_factors()
     cosines = torch.nn.functional.normalize(A, dim=1) @ torch.nn.functional.normalize(B, dim=0)
     whole = chance.cosine_counts(A, B, bins=7, most=0.35)
-    monkeypatch.setattr(virtual, "BLOCK", 30)
+    monkeypatch.setattr(products, "BLOCK", 30)
     assert chance.cosine_counts(A, B, bins=7, most=0.35).tolist() == whole.tolist()
     assert whole.sum() == 17 * 11 and whole[0] == (cosines < -0.25).sum() and whole[3] == (cosines.abs() < 0.05).sum()
     assert chance.share_beyond(A, B, 0.3) == (cosines.abs() > 0.3).sum().item() / (17 * 11)
