@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 import transformers
 from jaxtyping import Int
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
@@ -131,23 +130,37 @@ def _shape(cfg) -> str:
 
 
 def _read_model(directory: Path, name: str, config, weights: Path | None):
-    transformers.utils.logging.disable_progress_bar()  # reading from disk takes a moment; downloads keep their bar
+    # Reading from disk takes a moment and needs no bar (downloads keep theirs), and the report on what does not fit
+    # becomes one line below.
+    verbosity = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    hf_model, problem = None, ""
     try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
         state = {} if weights is None else {"state_dict": load_file(weights)}
         # The automatic class insists on a directory, which a checkpoint's weights do not come from.
         loader = getattr(transformers, config.architectures[0]) if state else transformers.AutoModelForCausalLM
-        hf_model = loader.from_pretrained(
+        hf_model, loading = loader.from_pretrained(
             None if state else directory,
             config=config,
             dtype=torch.float32,
             attn_implementation="eager",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
             **state,
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CourseError(f"{name!r} could not be read ({str(error).splitlines()[0]}): fetch the model again") from None
+        # What does not fit, transformers fills with random numbers.
+        if wrong := sorted([*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])]):
+            problem = f"its weights do not fit its config.json: see {wrong[0]}"
+    except Exception as error:  # on damaged files transformers and tokenizers raise all kinds
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
     finally:
         transformers.utils.logging.enable_progress_bar()
+        transformers.utils.logging.set_verbosity(verbosity)
+    if problem:  # not inside the except: the error would keep what was half loaded alive
+        del hf_model
+        raise CourseError(f"{name!r} could not be read ({problem}): fetch the model again")
     hf_model.eval()
     return hf_model, tokenizer
 

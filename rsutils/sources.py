@@ -9,14 +9,16 @@ from pathlib import Path
 
 import huggingface_hub as hub
 import psutil
+import torch
 import transformers
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 from safetensors import SafetensorError, safe_open
 
 from rsutils.errors import CourseError
 
 DATA = Path(__file__).parent / "data"
 ARCHITECTURES = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")
+FILES = ["*.json", "*.safetensors", "*.txt", "tokenizer.model"]
 WAYS_OUT = (
     "take the embedded model (load_model('embedded')), point to a local directory (load_model('/path/to/model')), "
     "or fill the cache while online and try again"
@@ -51,32 +53,38 @@ def locate(name: str) -> tuple[Path, str, Path | None]:
 
 
 def _download(name: str) -> Path:
-    """The hub's files of ``name`` in the local cache; a download that was cut off is resumed."""
+    """The hub's files of ``name`` in the local cache; after a download that was cut off, those still missing."""
     try:
         with contextlib.suppress(hub.errors.LocalEntryNotFoundError):
-            return Path(_snapshot(name, local_files_only=True))
-        return Path(_snapshot(name))
+            return Path(_snapshot(name, FILES, local_files_only=True))
+        # A model that the course cannot read, or that does not fit, is refused before gigabytes are fetched.
+        config = read_config(Path(_snapshot(name, ["config.json"])), name)
+        check_memory(name, _count_by_config(config))
+        return Path(_snapshot(name, FILES))
+    except CourseError:
+        raise
     except GatedRepoError:
-        raise CourseError(
-            f"{name!r} is gated: accept its terms on the hub and log in (`hf auth login`), or take another model"
-        ) from None
+        problem = f"{name!r} is gated: accept its terms on the hub and log in (`hf auth login`), or take another model"
     except (RepositoryNotFoundError, HFValidationError):
         near = difflib.get_close_matches(name, ["embedded", "gpt2", *checkpoints()], n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
-        raise CourseError(
-            f"no model is named {name!r}{hint} (expected 'embedded', a local directory or a hub id)"
-        ) from None
-    except (hub.errors.LocalEntryNotFoundError, HfHubHTTPError, OSError):
-        raise CourseError(f"{name!r} is not on this machine and the model hub cannot be reached: {WAYS_OUT}") from None
+        problem = f"no model is named {name!r}{hint} (expected 'embedded', a local directory or a hub id)"
+    except hub.errors.LocalEntryNotFoundError:
+        problem = f"{name!r} is not on this machine, or not whole, and the model hub cannot be reached: {WAYS_OUT}"
+    except Exception as error:  # a connection that breaks half-way raises whatever HTTP client is underneath
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        problem = f"the download of {name!r} stopped ({reason}): load it again, what came whole is kept; or {WAYS_OUT}"
+    raise CourseError(problem)
 
 
-def _snapshot(name: str, **kwargs) -> str:
-    return hub.snapshot_download(
-        name,
-        allow_patterns=["*.json", "*.safetensors", "*.txt", "tokenizer.model"],
-        ignore_patterns=["onnx/*"],
-        **kwargs,
-    )
+def _snapshot(name: str, files: list[str], **kwargs) -> str:
+    return hub.snapshot_download(name, allow_patterns=files, ignore_patterns=["onnx/*"], **kwargs)
+
+
+def _count_by_config(config: transformers.PretrainedConfig) -> int:
+    """Parameters of a model that has only been described, without any memory for them."""
+    with torch.device("meta"):
+        return transformers.AutoModelForCausalLM.from_config(config).num_parameters()
 
 
 def read_config(directory: Path, name: str) -> transformers.PretrainedConfig:
@@ -86,31 +94,28 @@ def read_config(directory: Path, name: str) -> transformers.PretrainedConfig:
         )
     try:
         model_type = json.loads((directory / "config.json").read_text())["model_type"]
-    except (ValueError, KeyError, TypeError):
+        config = transformers.AutoConfig.from_pretrained(directory) if model_type in ARCHITECTURES else None
+    except Exception:  # transformers raises all kinds on a damaged file
         raise CourseError(f"the config.json of {name!r} is damaged: fetch the model again") from None
-    if model_type not in ARCHITECTURES:
+    if config is None:
         raise CourseError(
             f"{name!r} is of type {model_type!r}; the course reads decoder-only models: {', '.join(ARCHITECTURES)}"
         )
-    return transformers.AutoConfig.from_pretrained(directory)
+    return config
 
 
 def check_files(directory: Path, name: str) -> None:
     """Every weights file is there, whole, and what its hash (where one is stated) says it should be."""
-    index = directory / "model.safetensors.index.json"
-    files = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
-    for file in sorted(files):
-        if not (directory / file).is_file():
+    for file in _weights_files(directory, name):
+        if not file.is_file():
             raise CourseError(
-                f"{name!r} lacks its weights file {file}: a download was cut off or the directory is not a model"
+                f"{name!r} lacks its weights file {file.name}: a download was cut off or the directory is not a model"
             )
         try:
-            with safe_open(directory / file, "pt"):
+            with safe_open(file, "pt"):
                 pass
         except SafetensorError:
-            raise CourseError(
-                f"the weights file {directory / file} is damaged or cut off: delete it and fetch it again"
-            ) from None
+            raise CourseError(f"the weights file {file} is damaged or cut off: {_discard(file)}") from None
     sums = directory / "SHA256SUMS"
     for line in sums.read_text().splitlines() if sums.is_file() else []:
         expected, file = line.split(maxsplit=1)
@@ -118,6 +123,25 @@ def check_files(directory: Path, name: str) -> None:
             raise CourseError(
                 f"{directory / file} does not match its hash in SHA256SUMS: reinstall the course's package"
             )
+
+
+def _weights_files(directory: Path, name: str) -> list[Path]:
+    index = directory / "model.safetensors.index.json"
+    if not index.is_file():
+        return [directory / "model.safetensors"]
+    try:
+        return [directory / file for file in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise CourseError(f"{index.name} of {name!r} is damaged: {_discard(index)}") from None
+
+
+def _discard(file: Path) -> str:
+    """Remove a damaged file from the hub's cache, which would not fetch it again otherwise; says what to do next."""
+    if not file.is_symlink():  # the cache links to its files; a directory of the learner's own is left alone
+        return "delete it and fetch it again"
+    file.resolve().unlink()
+    file.unlink()
+    return "it was removed from the cache, load the model again to fetch it"
 
 
 def count_parameters(directory: Path) -> int:
