@@ -165,7 +165,7 @@ def test(args: list[str]) -> int:
 
 
 def test_real(args: list[str]) -> int:
-    return in_environment("tests/real_model.py", *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1")
+    return in_environment("tests/run_real.py", *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1")
 
 
 def run(args: list[str]) -> int:

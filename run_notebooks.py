@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -11,11 +12,49 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parent
 
 
-def peak_memory(pid: int) -> str:
-    """Peak resident memory of a running process where Linux tells it, else nothing."""
+@dataclass(frozen=True)
+class Run:
+    """What one notebook took: seconds, peak bytes of its kernel (0 where the system does not tell), and its failure."""
+
+    seconds: float
+    peak: int
+    failure: str
+
+
+def find(names: list[str]) -> list[Path]:
+    """The notebooks whose names begin with one of `names`, in order; all of them for no names."""
+    wanted = tuple(names) or ("",)
+    paths = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if path.name.startswith(wanted)]
+    if not paths:
+        sys.exit(f"course: no notebook in {ROOT / 'notebooks'} has a name that begins with {' or '.join(wanted)}")
+    return paths
+
+
+def execute(path: Path, out: Path, timeout: int = 600) -> Run:
+    """Execute one notebook and write it to the folder `out`, as far as it came."""
+    notebook, started, peak, failure = nbformat.read(path, as_version=4), time.monotonic(), 0, ""
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False,
+                            store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
+                            extra_arguments=["--log-level=ERROR"])
+    try:
+        with client.setup_kernel():
+            for index, cell in enumerate(notebook.cells):
+                client.execute_cell(cell, index)
+            peak = peak_memory(client.km.provisioner.pid)
+    except Exception as error:
+        failure = str(error).strip().splitlines()[-1]
+    names = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook.metadata = nbformat.from_dict({"kernelspec": names, "language_info": {"name": "python"}})
+    out.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, out / path.name)
+    return Run(time.monotonic() - started, peak, failure)
+
+
+def peak_memory(pid: int) -> int:
+    """Peak resident bytes of a running process where Linux tells it, else 0."""
     status = Path(f"/proc/{pid}/status")
     lines = status.read_text().splitlines() if status.exists() else []
-    return next((f"{int(line.split()[1]) / 1024:6.0f} MB" for line in lines if line.startswith("VmHWM")), "")
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
 def main(args: list[str]) -> int:
@@ -23,32 +62,17 @@ def main(args: list[str]) -> int:
     parser.add_argument("names", nargs="*", help="beginnings of notebook names, such as 01; all by default")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "notebooks", help="folder to write to")
     parser.add_argument("--timeout", type=int, default=600, help="seconds that one cell may take")
+    parser.add_argument("--memory", type=float, default=float("inf"), help="GB that one notebook may take")
     options = parser.parse_args(args)
-    options.out.mkdir(parents=True, exist_ok=True)
-    wanted = tuple(options.names) or ("",)
-    paths = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if path.name.startswith(wanted)]
-    if not paths:
-        sys.exit(f"course: no notebook in {ROOT / 'notebooks'} has a name that begins with {' or '.join(wanted)}")
-    failures = 0
+    paths, failures = find(options.names), 0
     for path in paths:
-        notebook, started, memory, failure = nbformat.read(path, as_version=4), time.monotonic(), "", ""
-        client = NotebookClient(notebook, timeout=options.timeout, kernel_name="python3", record_timing=False,
-                                store_widget_state=False, resources={"metadata": {"path": str(path.parent)}},
-                                extra_arguments=["--log-level=ERROR"])
-        try:
-            with client.setup_kernel():
-                for index, cell in enumerate(notebook.cells):
-                    client.execute_cell(cell, index)
-                memory = peak_memory(client.km.provisioner.pid)
-        except Exception as error:
-            failures += 1
-            failure = str(error).strip().splitlines()[-1]
-        names = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-        notebook.metadata = nbformat.from_dict({"kernelspec": names, "language_info": {"name": "python"}})
-        nbformat.write(notebook, options.out / path.name)
-        seconds = time.monotonic() - started
-        verdict = f"FAILED  {failure}" if failure else "ok"
-        print(f"{path.stem:28} {seconds:6.1f} s  {memory:9}  {verdict}", flush=True)
+        run = execute(path, options.out, options.timeout)
+        verdict = f"FAILED  {run.failure}" if run.failure else "ok"
+        if run.peak > options.memory * 1e9:
+            verdict = f"FAILED  took more than {options.memory} GB"
+        failures += verdict != "ok"
+        memory = f"{run.peak / 1e6:6.0f} MB" if run.peak else ""
+        print(f"{path.stem:28} {run.seconds:6.1f} s  {memory:9}  {verdict}", flush=True)
     print(f"{len(paths) - failures} passed, {failures} failed; written to {options.out}")
     return 1 if failures else 0
 

@@ -68,13 +68,13 @@ def rotate_(part: torch.nn.Module, R: Float[Tensor, "d_model d_model"]) -> None:
 
     Embedding, positions, output biases and unembedding take part. ``rotate_(model, R.T)`` undoes it up to
     rounding. R may be any square matrix: what happens when it is no rotation is a lesson of its own. Wide
-    weights are done 4096 columns or rows at a time, for a vocabulary leaves no room for a second copy.
+    weights are done 1024 columns or rows at a time, for a vocabulary leaves no room for a second copy.
     """
     for W in readers(part):
-        for columns in W.split(4096, dim=-1):
+        for columns in W.split(1024, dim=-1):
             columns.copy_(R.to(W.dtype).T @ columns)
     for W in writers(part):
-        for rows in torch.atleast_2d(W).split(4096, dim=-2):
+        for rows in torch.atleast_2d(W).split(1024, dim=-2):
             rows.copy_(rows @ R.to(W.dtype))
 
 

@@ -131,9 +131,9 @@ def test_an_interrupted_pass_leaves_the_weights_as_they_were(own):
 
 
 def test_wide_weights_are_rotated_whole():
-    """4096 columns at a time: one more than that, and a bias, which has no columns."""
+    """1024 columns at a time: one more than that, and a bias, which has no columns."""
     R = basis.random_rotation(7).float()
-    wide, tall, bias = torch.randn(7, 4099), torch.randn(4099, 7), torch.randn(7)
+    wide, tall, bias = torch.randn(7, 1031), torch.randn(1031, 7), torch.randn(7)
     expected = R.T @ wide, tall @ R, bias @ R
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(basis, "readers", lambda part: [wide])

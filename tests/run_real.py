@@ -1,0 +1,37 @@
+"""What ``make test-real`` runs: every notebook, assertions live and outputs not compared, on models we did not make.
+
+SmolLM2-135M is a real one, whose known figures are tested too. The random model of GPT-2 small's shape shows that
+each chapter fits into the 2 GB of a Binder session. Arguments choose notebooks: ``make test-real ARGS=01``.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hub_shapes import random_directory
+from real_model import real_model
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def notebooks(directory: Path | None, what: str, *args: str) -> int:
+    """Run the notebooks on the model in this directory; its absence is said and is no failure."""
+    if directory is None:
+        print(f"SKIPPED: {what} is made out of a pip package, which cannot be had", flush=True)
+        return 0
+    print(f"== {what}", flush=True)
+    command = [sys.executable, "run_notebooks.py", "--out", f"build/{directory.name}", *args]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "RSUTILS_MODEL": str(directory)}).returncode
+
+
+def main(args: list[str]) -> int:
+    failed = notebooks(real_model(), "SmolLM2-135M-Instruct", *args)
+    failed |= notebooks(random_directory("gpt2"), "GPT-2 small's shape, random weights", "--memory", "1.8", *args)
+    print("== the known figures", flush=True)
+    figures = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", "real", "tests/test_real.py"]
+    return failed or subprocess.run(figures, cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
