@@ -18,7 +18,7 @@ from rsutils.weights import fold_and_centre
 
 @dataclass(frozen=True)
 class Choice:
-    """A model the course suggests: its size, the bytes a stored number takes, and what differs in it."""
+    """A model to choose: its size (0: to be counted), the bytes a number takes to download, and what differs in it."""
 
     n_params: int
     stored_bytes: int
@@ -26,7 +26,7 @@ class Choice:
 
 
 CHOICES = {
-    "embedded": Choice(0, 2, "ours, small, offline: the GPT-2 architecture on a world of short stories"),
+    "embedded": Choice(0, 0, "ours, small, offline: the GPT-2 architecture on a world of short stories"),
     "gpt2": Choice(124_439_808, 4, "the model most papers dissect: learned positions, LayerNorm, GELU"),
     "gpt2-medium": Choice(354_823_168, 4, "the same with twice the layers"),
     "EleutherAI/pythia-70m": Choice(70_426_624, 2, "attention and MLP in parallel: no resid_mid; rotary positions"),
@@ -90,10 +90,10 @@ def load_model(name: str | os.PathLike | None = None, *, processed: bool = True)
 
 
 def describe(name: str) -> str:
-    """What a suggested model is, what it costs to fetch, and whether it fits in memory now."""
-    choice = CHOICES[name]
-    n_params = choice.n_params or sources.count_parameters(sources.DATA / "embedded")
-    megabytes = 0 if name == "embedded" else n_params * choice.stored_bytes / 1e6
+    """What a suggested or a loaded model is, what it costs to fetch, and whether one more fits in memory now."""
+    choice = CHOICES.get(name, Choice(0, 0, "your own choice"))
+    n_params = choice.n_params or sources.count_parameters(sources.locate(name)[0])
+    megabytes = n_params * choice.stored_bytes / 1e6
     needed, free = sources.needed_memory(n_params), sources.free_memory()
     verdict = "fits" if needed < free else "does not fit"
     return (

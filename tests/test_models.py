@@ -227,3 +227,8 @@ def test_suggested_models_are_described():
     said = "\n".join(models.describe(name) for name in models.CHOICES)
     assert said.count("it fits") + said.count("it does not fit") == len(models.CHOICES)
     assert "498 MB to download" in said  # GPT-2 small: 124 439 808 float32 numbers
+    assert "0 MB to download" in models.describe("embedded")
+
+
+def test_a_model_of_ones_own_is_described_too(directories):
+    assert "0 M parameters, 0 MB to download" in models.describe(str(directories["gpt2"]))
