@@ -180,11 +180,13 @@ def null_scores(
     generator = torch.Generator().manual_seed(seed)
     s = torch.linalg.svdvals(c.write[source])
     reader = c.read[mode][destination]
-    draws = torch.randn(n, c.write.shape[2], len(s), generator=generator)
-    if c.width < draws.shape[1]:
-        draws -= draws.mean(dim=1, keepdim=True)
-    norms = torch.stack([(s[:, None] * (torch.linalg.qr(d).Q.T @ reader.T)).norm() for d in draws])
-    return norms / (s.norm() * reader.norm())
+    norms = []
+    for _ in range(n):
+        draw = torch.randn(c.write.shape[2], len(s), generator=generator)
+        if c.width < len(draw):
+            draw -= draw.mean(dim=0)
+        norms.append((s[:, None] * (torch.linalg.qr(draw).Q.T @ reader.T)).norm())
+    return torch.stack(norms) / (s.norm() * reader.norm())
 
 
 def _r(W: Float[Tensor, "head tall thin"]) -> Float[Tensor, "head thin thin"]:
