@@ -18,21 +18,26 @@ from rsutils.weights import fold_and_centre
 
 @dataclass(frozen=True)
 class Choice:
-    """A model to choose: its size (0: to be counted), the bytes a number takes to download, and what differs in it."""
+    """A model to choose: its parameters (0: to be counted), the megabytes to download, and what differs in it.
+
+    GPT-2's and Pythia's files hold their causal masks too, so they are larger than their parameters.
+    """
 
     n_params: int
-    stored_bytes: int
+    megabytes: int
     differs: str
 
 
 CHOICES = {
     "embedded": Choice(0, 0, "ours, small, offline: the GPT-2 architecture on a world of short stories"),
-    "gpt2": Choice(124_439_808, 4, "the model most papers dissect: learned positions, LayerNorm, GELU"),
-    "gpt2-medium": Choice(354_823_168, 4, "the same with twice the layers"),
-    "EleutherAI/pythia-70m": Choice(70_426_624, 2, "attention and MLP in parallel: no resid_mid; rotary positions"),
-    "EleutherAI/pythia-160m": Choice(162_322_944, 2, "the same, larger"),
+    "gpt2": Choice(124_439_808, 548, "the model most papers dissect: learned positions, LayerNorm, GELU"),
+    "gpt2-medium": Choice(354_823_168, 1520, "the same with twice the layers"),
+    "EleutherAI/pythia-70m": Choice(70_426_624, 166, "attention and MLP in parallel: no resid_mid; rotary positions"),
+    "EleutherAI/pythia-160m": Choice(162_322_944, 375, "the same, larger"),
     "HuggingFaceTB/SmolLM2-135M": Choice(
-        134_515_008, 2, "LLaMA style: RMSNorm, gated MLP, rotary positions, three key/value heads for nine queries"
+        134_515_008,
+        269,
+        "LLaMA style: RMSNorm, gated MLP, rotary positions, three key/value heads for nine queries",
     ),
 }
 
@@ -76,7 +81,7 @@ def load_model(name: str | os.PathLike | None = None, *, processed: bool = True)
     directory, source, weights = sources.locate(name)
     config = sources.read_config(directory, name)
     sources.check_files(directory, name)
-    n_params = sources.count_parameters(directory)
+    n_params = sources.count_parameters(config)
     sources.check_memory(name, n_params)
     hf_model, tokenizer = _read_model(directory, name, config, weights)
     if processed and config.tie_word_embeddings:
@@ -92,12 +97,11 @@ def load_model(name: str | os.PathLike | None = None, *, processed: bool = True)
 def describe(name: str) -> str:
     """What a suggested or a loaded model is, what it costs to fetch, and whether one more fits in memory now."""
     choice = CHOICES.get(name, Choice(0, 0, "your own choice"))
-    n_params = choice.n_params or sources.count_parameters(sources.locate(name)[0])
-    megabytes = n_params * choice.stored_bytes / 1e6
+    n_params = choice.n_params or sources.count_parameters(sources.read_config(sources.locate(name)[0], name))
     needed, free = sources.needed_memory(n_params), sources.free_memory()
     verdict = "fits" if needed < free else "does not fit"
     return (
-        f"{choice.differs}. {n_params / 1e6:.0f} M parameters, {megabytes:.0f} MB to download, "
+        f"{choice.differs}. {n_params / 1e6:.0f} M parameters, {choice.megabytes} MB to download, "
         f"{needed / 1e9:.1f} GB of memory needed and {free / 1e9:.1f} GB free: it {verdict}."
     )
 

@@ -4,7 +4,6 @@ import contextlib
 import difflib
 import hashlib
 import json
-import math
 from pathlib import Path
 
 import huggingface_hub as hub
@@ -59,7 +58,7 @@ def _download(name: str) -> Path:
             return Path(_snapshot(name, FILES, local_files_only=True))
         # A model that the course cannot read, or that does not fit, is refused before gigabytes are fetched.
         config = read_config(Path(_snapshot(name, ["config.json"])), name)
-        check_memory(name, _count_by_config(config))
+        check_memory(name, count_parameters(config))
         return Path(_snapshot(name, FILES))
     except CourseError:
         raise
@@ -79,12 +78,6 @@ def _download(name: str) -> Path:
 
 def _snapshot(name: str, files: list[str], **kwargs) -> str:
     return hub.snapshot_download(name, allow_patterns=files, ignore_patterns=["onnx/*"], **kwargs)
-
-
-def _count_by_config(config: transformers.PretrainedConfig) -> int:
-    """Parameters of a model that has only been described, without any memory for them."""
-    with torch.device("meta"):
-        return transformers.AutoModelForCausalLM.from_config(config).num_parameters()
 
 
 def read_config(directory: Path, name: str) -> transformers.PretrainedConfig:
@@ -144,13 +137,10 @@ def _discard(file: Path) -> str:
     return "it was removed from the cache, load the model again to fetch it"
 
 
-def count_parameters(directory: Path) -> int:
-    """Numbers in the directory's weights files, read off their headers (a tied unembedding counts once)."""
-    count = 0
-    for file in directory.glob("*.safetensors"):
-        with safe_open(file, "pt") as tensors:
-            count += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())  # noqa: SIM118
-    return count
+def count_parameters(config: transformers.PretrainedConfig) -> int:
+    """Parameters of a model that has only been described (a tied unembedding counts once); takes no memory."""
+    with torch.device("meta"):
+        return transformers.AutoModelForCausalLM.from_config(config).num_parameters()
 
 
 def needed_memory(n_params: int) -> int:

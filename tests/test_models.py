@@ -12,6 +12,7 @@ import pytest
 import shapes
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformer_lens.model_bridge import TransformerBridge
 
 import rsutils
@@ -70,6 +71,18 @@ def test_loading_leaves_the_files_alone(directories):
     before = hashlib.sha256(file.read_bytes()).hexdigest()
     rsutils.load_model(directories["gpt2"])
     assert hashlib.sha256(file.read_bytes()).hexdigest() == before
+
+
+def test_weights_named_as_in_gpt2s_own_file_load_whole(directories, small_models, tmp_path):
+    """It leaves out the model's prefix and holds the causal masks as tensors of their own."""
+    directory = copy_of(directories["gpt2"], tmp_path)
+    file = directory / "model.safetensors"
+    weights = {key.removeprefix("transformer."): value for key, value in load_file(file).items()}
+    masks = {f"h.{layer}.attn.bias": torch.ones(1, 1, 61, 61).tril() for layer in range(3)}
+    save_file(weights | masks, file, {"format": "pt"})
+    model = rsutils.load_model(directory)
+    assert torch.equal(model(TOKENS), small_models["gpt2"](TOKENS))
+    assert model.info.n_params == small_models["gpt2"].info.n_params
 
 
 def test_nothing_requires_gradients_and_model_is_in_eval_mode(model):
@@ -226,7 +239,7 @@ def test_no_socket_is_opened_by_loading(directories, monkeypatch):
 def test_suggested_models_are_described():
     said = "\n".join(models.describe(name) for name in models.CHOICES)
     assert said.count("it fits") + said.count("it does not fit") == len(models.CHOICES)
-    assert "498 MB to download" in said  # GPT-2 small: 124 439 808 float32 numbers
+    assert "124 M parameters, 548 MB to download" in said
     assert "0 MB to download" in models.describe("embedded")
 
 
