@@ -1,7 +1,8 @@
 """What ``make test-real`` runs: every notebook, assertions live and outputs not compared, on models we did not make.
 
-SmolLM2-135M is a real one, whose known figures are tested too. The random model of GPT-2 small's shape shows that
-each chapter fits into the 2 GB of a Binder session. Arguments choose notebooks: ``make test-real ARGS=01``.
+SmolLM2-135M is a real one, whose known figures are tested too. Random models of GPT-2 small's shape and of Pythia-70m's
+(attention and MLP in parallel) show that each chapter runs on them within the 2 GB of a Binder session. Arguments
+choose notebooks: ``make test-real ARGS=01``.
 """
 
 import os
@@ -27,7 +28,8 @@ def notebooks(directory: Path | None, what: str, *args: str) -> int:
 
 def main(args: list[str]) -> int:
     failed = notebooks(real_model(), "SmolLM2-135M-Instruct", *args)
-    failed |= notebooks(random_directory("gpt2"), "GPT-2 small's shape, random weights", "--memory", "1.8", *args)
+    for name in ("gpt2", "pythia-70m"):
+        failed |= notebooks(random_directory(name), f"the shape of {name}, random weights", "--memory", "1.8", *args)
     print("== the known figures", flush=True)
     figures = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", "real", "tests/test_real.py"]
     return failed or subprocess.run(figures, cwd=ROOT).returncode
