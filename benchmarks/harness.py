@@ -162,7 +162,7 @@ def report(name: str, title: str, rows: list[dict], figure: Figure, notes: list[
     try:
         figure.write_image(RESULTS / f"{name}.png", width=900, scale=2)
     except (ImportError, ValueError, RuntimeError) as error:
-        print(f"no picture was written ({str(error).splitlines()[0]}): pip install kaleido", file=sys.stderr)
+        print(f"no picture was written ({str(error).strip().splitlines()[0]}): pip install kaleido", file=sys.stderr)
 
 
 def _cell(value: object) -> str:
