@@ -117,10 +117,12 @@ def install_packages() -> None:
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pip("-r", "constraints.txt")
     pip("--no-deps", "--no-build-isolation", "-e", ".")
-    quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-    settings = VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(json.dumps(quiet))
+    overrides = VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    overrides.parent.mkdir(parents=True, exist_ok=True)
+    overrides.write_text(json.dumps({
+        "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+        "@jupyterlab/notebook-extension:tracker": {"codeCellConfig": {"lineWrap": True}},  # projectors are narrow
+    }))
 
 
 def ensure_environment() -> None:
