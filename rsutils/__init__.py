@@ -3,7 +3,8 @@
 from rsutils.checks import check, exercise
 from rsutils.errors import CourseError
 from rsutils.models import load_model
-from rsutils.questions import predict, quiz
+from rsutils.questions import predict
+from rsutils.quizzes import quiz
 from rsutils.sources import checkpoints
 from rsutils.widgets import Explorer
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 import ipywidgets as widgets
@@ -56,17 +57,38 @@ def predict(question: str, options: Sequence[str]) -> Prediction:
     return Prediction(question, options)
 
 
-def quiz(question: str, options: Sequence[str], answer: str, why: str) -> Prediction:
-    """Ask a question whose choices are judged at once.
+@dataclass(frozen=True)
+class Question:
+    """A question of a quiz: its options, the right one of them, and why it is right."""
+
+    question: str
+    options: list[str]
+    answer: str
+    why: str
+
+
+class Quiz(widgets.VBox):
+    """Questions whose choices are judged at once."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        super().__init__([judged(question) for question in questions])
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        words = "\n\n".join(child._repr_mimebundle_()["text/plain"] for child in self.children)
+        return {**super()._repr_mimebundle_(**kwargs), "text/plain": words}
+
+
+def judged(question: Question) -> Prediction:
+    """The question as a widget that says of each choice whether it is right.
 
     Raises CourseError for an answer not among the options.
     """
-    asked = Prediction(question, options)
-    asked._check(answer)
+    asked = Prediction(question.question, question.options)
+    asked._check(question.answer)
 
     def judge(change: dict) -> None:
-        right = change["new"] == answer
-        words = f"<b>Right.</b> {_prose(why)}" if right else "<b>Not that one.</b> Try another."
+        right = change["new"] == question.answer
+        words = f"<b>Right.</b> {_prose(question.why)}" if right else "<b>Not that one.</b> Try another."
         asked.feedback.value = f'<div role="status">{words}</div>'
 
     asked.choice.observe(judge, "value")

@@ -2,8 +2,9 @@
 
 import pytest
 
-from rsutils import questions
+from rsutils import questions, quizzes
 from rsutils.errors import CourseError
+from rsutils.questions import Question
 
 OPTIONS = ["the source", "the destination"]
 
@@ -33,7 +34,7 @@ def test_questions_are_saved_as_words_and_start_without_a_choice():
 
 
 def test_a_quiz_judges_each_choice():
-    asked = questions.quiz("Which row is it?", OPTIONS, "the source", "It writes `first`.")
+    asked = questions.judged(Question("Which row is it?", OPTIONS, "the source", "It writes `first`."))
     assert asked.feedback.value == ""
     asked.choice.value = OPTIONS[1]
     assert "Not that one" in asked.feedback.value and "first" not in asked.feedback.value
@@ -45,13 +46,29 @@ def test_a_question_needs_its_answer_among_its_options():
     with pytest.raises(CourseError, match="answer among"):
         questions.predict("Which row is it?", OPTIONS).reveal("neither")
     with pytest.raises(CourseError, match="answer among"):
-        questions.quiz("Which row is it?", OPTIONS, "neither", "why")
+        questions.judged(Question("Which row is it?", OPTIONS, "neither", "why"))
     with pytest.raises(CourseError, match="two different"):
         questions.predict("Which row is it?", ["same", "same"])
 
 
 def test_code_in_an_option_is_shown_without_its_marks_and_judged_with_them():
-    asked = questions.quiz("Which writes?", ["`W_in`", "`W_out`"], "`W_out`", "It ends in d_model.")
+    asked = questions.judged(Question("Which writes?", ["`W_in`", "`W_out`"], "`W_out`", "It ends in d_model."))
     assert [label for label, _ in asked.choice.options] == ["W_in", "W_out"]
     asked.choice.value = "`W_out`"
     assert "Right" in asked.feedback.value
+
+
+@pytest.mark.parametrize("chapter", quizzes.QUIZZES)
+def test_every_question_can_be_answered(chapter):
+    quiz = quizzes.quiz(chapter)
+    assert len(quiz.children) >= 2
+    words = quiz._repr_mimebundle_()["text/plain"]
+    for asked, question in zip(quiz.children, quizzes.QUIZZES[chapter], strict=True):
+        asked.choice.value = question.answer
+        assert "Right" in asked.feedback.value
+        assert question.question in words and question.why not in words
+
+
+def test_an_unknown_chapter_has_no_quiz():
+    with pytest.raises(CourseError, match="expected one of 00, 01"):
+        quizzes.quiz("99")
