@@ -1,14 +1,16 @@
-"""Chapter 04 in pictures: the map of couplings, one source's row, its band, two maps, and the neurons behind a pair."""
+"""Chapter 04 in pictures: the map of couplings and one source's row, size, rankings and chance, the band, neurons."""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
+from jaxtyping import Float
 from plotly.subplots import make_subplots
 
 from rsutils.coupling import METRICS, Coupling, Part
 from rsutils.depth import DepthMap
 from rsutils.errors import CourseError
-from rsutils.figures import POSITIVE_IS_RED, Figure, bars, finish, heatmap, lines
+from rsutils.figures import POSITIVE_IS_RED, Figure, bars, finish, heatmap, histogram, lines, scatter
 from rsutils.products import strongest
 from rsutils.ranks import rank_correlation
 
@@ -63,6 +65,50 @@ def draw(found: Coupling, metric: str, source: str = "all") -> Figure:
     if source in WHOLE:
         return draw_map(found if source == "all" else found.mlps(), metric)
     return draw_source(found, metric, source)
+
+
+def draw_sizes(found: Coupling) -> Figure:
+    """Is a raw norm more than the sizes of its two factors? One point a pair."""
+    there = np.isfinite(found.values["raw"])
+    size, raw = found.values["size"][there], found.values["raw"][there]
+    return scatter(
+        size,
+        raw,
+        title=f"Size alone ranks the pairs with correlation {rank_correlation(size, raw):.2f}",
+        x="size: norm of writer x norm of reader",
+        y="raw: norm of the product",
+        labels=[f"{found.sources[i]} to {found.destinations[j]}" for i, j in np.argwhere(there)],
+        alt=f"One point a pair, {len(raw)} points.",
+    )
+
+
+def draw_rankings(found: Coupling) -> Figure:
+    """Do two metrics put the same pairs first? The rank correlation of each with each."""
+    metrics = list(found.values)
+    alike = {(a, b): rank_correlation(found.values[a], found.values[b]) for a in metrics for b in metrics}
+    return heatmap(
+        np.array([[alike[a, b] for b in metrics] for a in metrics]),
+        title=f"Raw and normalised coupling rank the pairs with correlation {alike['raw', 'normalised']:.2f}",
+        x="metric",
+        y="metric",
+        x_labels=metrics,
+        y_labels=metrics,
+        unit="rank correlation",
+        alt="; ".join(f"{a} and {b} {alike[a, b]:.2f}" for a, b in combinations(metrics, 2)),
+    )
+
+
+def draw_null(found: Coupling, source: str, destination: str, drawn: Float[np.ndarray, " draw"]) -> Figure:
+    """One pair's normalised coupling beside what random rotations gave (``coupling_plain.simulate``)."""
+    own = found.values["normalised"][found.sources.index(source), found.destinations.index(destination)]
+    return histogram(
+        {"random rotations": drawn, "this model": [own]},
+        title=f"{source} to {destination} has {own:.4f}; chance gives {drawn.mean():.4f}, "
+        f"closed form {found.chance:.4f}",
+        x="normalised coupling",
+        alt=f"{len(drawn)} draws between {drawn.min():.4f} and {drawn.max():.4f}; the model's own value is {own:.4f}.",
+        bins=60,
+    )
 
 
 def by_distance(found: Coupling, metric: str) -> dict[int, float]:

@@ -12,6 +12,7 @@ from rsutils import basis, coupling, coupling_plain, products
 from rsutils import coupling_figures as figures
 from rsutils.coupling import Part
 from rsutils.models import load_model, tokens
+from rsutils.ranks import rank_correlation
 
 TEXTS = ("Anna gave the red ball to Tom.", "Why did the bird fly away?", "The opposite of hot is cold.")
 
@@ -199,6 +200,40 @@ def test_figures_show_the_map_and_say_what_is_in_it(measured):
         row = figures.draw(measured, metric, "embed")
         np.testing.assert_allclose(row.data[0].y, measured.values[metric][0], rtol=1e-6)
         assert f"the strongest {metric} coupling of embed is to" in row.words
+
+
+def test_sizes_are_drawn_beside_raw_norms(measured):
+    fig = figures.draw_sizes(measured)
+    at = list(fig.data[0].text).index("mlp 0 to unembed")
+    assert fig.data[0].x[at] == pytest.approx(measured.values["size"][1, -1])
+    assert fig.data[0].y[at] == pytest.approx(measured.values["raw"][1, -1])
+    assert len(fig.data[0].x) == np.isfinite(measured.values["raw"]).sum()
+    follows = rank_correlation(measured.values["size"], measured.values["raw"])
+    assert f"Size alone ranks the pairs with correlation {follows:.2f}" in fig.words
+
+
+def test_rankings_compare_each_metric_with_each(measured):
+    fig = figures.draw_rankings(measured)
+    metrics = list(measured.values)
+    assert list(fig.layout.xaxis.ticktext) == list(fig.layout.yaxis.ticktext) == metrics
+    for i, a in enumerate(metrics):
+        for j, b in enumerate(metrics):
+            alike = rank_correlation(measured.values[a], measured.values[b])
+            assert fig.data[0].z[i, j] == pytest.approx(alike, abs=1e-6)
+            assert (f"{a} and {b} {alike:.2f}" in fig.words) == (i < j)
+    raw, normalised = (ranked[~np.isnan(ranked)] for ranked in (measured.values["raw"], measured.values["normalised"]))
+    assert f"rank the pairs with correlation {rank_correlation(raw, normalised):.2f}" in fig.words
+
+
+def test_null_stands_beside_the_pairs_own_value(measured):
+    drawn = np.array([0.1, 0.2, 0.2, 0.4], dtype=np.float32)
+    fig = figures.draw_null(measured, "mlp 0", "unembed", drawn)
+    rotations, own = fig.data
+    value = measured.values["normalised"][1, -1]
+    assert (rotations.name, sum(rotations.y)) == ("random rotations", 4)
+    assert own.x[np.argmax(own.y)] == pytest.approx(value, abs=float(own.width[0])) and sum(own.y) == 1
+    assert f"mlp 0 to unembed has {value:.4f}; chance gives 0.2250" in fig.words
+    assert f"closed form {measured.chance:.4f}" in fig.words and "4 draws between 0.1000 and 0.4000" in fig.words
 
 
 def test_band_is_the_mean_over_pairs_of_mlps_at_each_distance(model, measured):
