@@ -84,6 +84,17 @@ def head_scores(
     }
 
 
+def best_role(scores: dict[str, Float[Tensor, "layer head"]], label: str) -> tuple[str, float]:
+    """The role of ``head_scores`` in which the head called ``label`` scores highest, and that score.
+
+    >>> best_role({"previous token": torch.tensor([[0.1, 0.9]]), "induction": torch.tensor([[0.25, 0.2]])}, "L0H0")
+    ('induction', 0.25)
+    """
+    layer, head = map(int, label.removeprefix("L").split("H"))
+    own = {role: score[layer, head].item() for role, score in scores.items()}
+    return max(own.items(), key=lambda item: item[1])
+
+
 @contextmanager
 def without(model: TransformerBridge, layer: int, head: int) -> Iterator[TransformerBridge]:
     """Inside the ``with``, one head's output is replaced by its mean over batch and positions (mean ablation)."""

@@ -59,6 +59,13 @@ def test_scores_average_over_batch_and_second_copy_only():
     assert induction.count_nonzero() == 1
 
 
+def test_best_role_reads_layer_and_head_from_the_label():
+    scores = {role: torch.zeros(12, 13) for role in ("previous token", "duplicate token", "induction")}
+    scores["duplicate token"][2, 11], scores["induction"][11, 2], scores["induction"][2, 11] = 0.75, 0.5, 0.25
+    assert attention.best_role(scores, "L2H11") == ("duplicate token", 0.75)
+    assert attention.best_role(scores, "L11H2") == ("induction", 0.5)
+
+
 def test_without_replaces_one_head_by_its_mean(model, ids):
     name = "blocks.1.attn.hook_z"
     _, intact = model.run_with_cache(ids, names_filter=name)
