@@ -77,6 +77,20 @@ def writes(found: Trace, position: int, kind: str = "norm") -> Figure:
     )
 
 
+def accumulated(share: Float[Tensor, " write"], names: list[str], token: str) -> Figure:
+    """How much of one position's final stream is there after each write: ``share`` is added up already."""
+    half = names[(share >= 0.5).int().argmax()]
+    return lines(
+        share,
+        title=f"Half of the final stream at {token!r} is there for the first time after {half}",
+        x="after write",
+        y="cumulative share of the final stream",
+        labels=names,
+        alt=f"One line over {len(share)} writes from {share[0]:.2f} to {share[-1]:.2f}; it falls at "
+        f"{(share.diff() < 0).sum()} writes.",
+    )
+
+
 def cancellation(found: Trace, position: int) -> Figure:
     """The cosine of each pair of writes at one position: blue pairs cancel in part, red ones reinforce."""
     unit = torch.nn.functional.normalize(found.writes[:, position], dim=-1)
@@ -155,6 +169,49 @@ def attribution(names: list[str], effects: dict[str, Float[Tensor, " write"]], r
         labels=names,
         alt=f"{len(values)} groups of bars. "
         + " ".join(f"Those of {name!r} sum to {effect.sum():+.2f}." for name, effect in effects.items()),
+    )
+
+
+def heads(added: Float[Tensor, "layer head"], right: str, wrong: str) -> Figure:
+    """What each head adds to one token's logit over another's; the title names the layer that cancels most."""
+    sizes, sums = added.abs().sum(dim=1), added.sum(dim=1)
+    layer = (sizes - sums.abs()).argmax()
+    return heatmap(
+        added,
+        title=f"Heads of layer {layer} cancel most: their sizes sum to {sizes[layer]:.1f}, they themselves to "
+        f"{sums[layer]:+.1f}",
+        x="head",
+        y="layer",
+        unit=f"added to {right!r} over {wrong!r}",
+        alt=f"{added.shape[0]} layers by {added.shape[1]} heads, from {added.min():.2f} to {added.max():.2f}.",
+    )
+
+
+def sources(
+    added: Float[Tensor, " source"], tokens: list[str], layer: int, head: int, right: str, wrong: str
+) -> Figure:
+    """Where a head read what it adds to one token's logit over another's: its parts by source position."""
+    most = added.argmax().item()
+    return bars(
+        added,
+        title=f"Head {head} of layer {layer} reads {right!r} at {tokens[most]!r}: {added[most]:+.2f} of "
+        f"{added.sum():+.2f}",
+        x="source position",
+        y=f"added to {right!r} over {wrong!r}",
+        labels=tokens,
+        alt=f"One bar for each of {len(added)} positions; the largest at position {most}.",
+    )
+
+
+def remains(amount: Float[Tensor, " write"], names: list[str]) -> Figure:
+    """What later writes leave of a write: the stream's component along it after the write and each later one."""
+    return lines(
+        amount,
+        title=f"Of what {names[0]} wrote, {amount[-1]:.2f} is left at the end along its own direction",
+        x="after write",
+        y="component, in units of the write",
+        labels=names,
+        alt=f"A line from 1 to {amount[-1]:.2f} over {len(amount)} writes, lowest {amount.min():.2f}.",
     )
 
 

@@ -214,6 +214,37 @@ def test_one_token_has_no_other_positions(small_models):
         trace_figures.norm_lines(one)
 
 
+def test_accumulated_names_the_write_that_brings_the_half():
+    share = torch.tensor([0.125, 0.0, 0.75, 0.5, 1.0])
+    fig = trace_figures.accumulated(share, ["a", "b", "c", "d", "e"], " mat")
+    assert fig.data[0].y.tolist() == share.tolist()
+    assert "at ' mat' is there for the first time after c" in fig.words
+    assert "5 writes from 0.12 to 1.00; it falls at 2 writes." in fig.words
+
+
+def test_heads_names_the_layer_that_cancels_most():
+    added = torch.tensor([[1.0, 1.0, 1.0], [4.0, -3.0, 0.5]])
+    fig = trace_figures.heads(added, " Mary", " John")
+    assert torch.equal(torch.tensor(fig.data[0].z), added)
+    assert (fig.layout.xaxis.title.text, fig.layout.yaxis.title.text) == ("head", "layer")
+    assert "Heads of layer 1 cancel most: their sizes sum to 7.5, they themselves to +1.5" in fig.words
+    assert "2 layers by 3 heads, from -3.00 to 4.00." in fig.words
+
+
+def test_sources_names_the_position_that_gives_most():
+    fig = trace_figures.sources(torch.tensor([0.5, 2.0, -0.25]), ["The", " Mary", " to"], 5, 3, " Mary", " John")
+    assert fig.data[0].y.tolist() == [0.5, 2.0, -0.25]
+    assert "Head 3 of layer 5 reads ' Mary' at ' Mary': +2.00 of +2.25" in fig.words
+    assert fig.layout.yaxis.title.text == "added to ' Mary' over ' John'"
+
+
+def test_remains_begins_with_the_write_itself():
+    fig = trace_figures.remains(torch.tensor([1.0, -0.5, 0.25]), ["1_mlp_out", "2_attn_out", "2_mlp_out"])
+    assert fig.data[0].y.tolist() == [1.0, -0.5, 0.25]
+    assert "Of what 1_mlp_out wrote, 0.25 is left at the end" in fig.words
+    assert "A line from 1 to 0.25 over 3 writes, lowest -0.50." in fig.words
+
+
 def test_explorers_follow_their_controls_and_show_errors_beside_the_figure(small_models, monkeypatch):
     model = small_models["gpt2"]
     monkeypatch.setenv("RSUTILS_STRICT", "1")
