@@ -71,15 +71,17 @@ def draw_sizes(found: Coupling) -> Figure:
     """Is a raw norm more than the sizes of its two factors? One point a pair."""
     there = np.isfinite(found.values["raw"])
     size, raw = found.values["size"][there], found.values["raw"][there]
-    return scatter(
+    fig = scatter(
         size,
         raw,
         title=f"Size alone ranks the pairs with correlation {rank_correlation(size, raw):.2f}",
         x="size: norm of writer x norm of reader",
         y="raw: norm of the product",
         labels=[f"{found.sources[i]} to {found.destinations[j]}" for i, j in np.argwhere(there)],
-        alt=f"One point a pair, {len(raw)} points.",
+        alt=f"One point a pair, {len(raw)} points; both axes are logarithmic.",
     )
+    # The two ends are as large as the vocabulary and would leave the others one corner.
+    return fig.update_xaxes(type="log", dtick="D2").update_yaxes(type="log", dtick="D2")
 
 
 def draw_rankings(found: Coupling) -> Figure:
