@@ -59,6 +59,9 @@ def form(notebook, name: str, following: str | None) -> list[str]:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     words = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     lengths = [len(cell.source.splitlines()) for cell in code] or [0]
+    # The colab cell's one long address is nothing to read.
+    read = [cell.source for cell in code if "colab" not in cell.metadata.get("tags", [])]
+    widths = [len(line) for source in read for line in source.splitlines()] or [0]
     opening, closing, everything = words[0] if words else "", "\n".join(words[-2:]), "\n".join(words)
     wanted = {
         "a title": opening.startswith("# "),
@@ -72,6 +75,7 @@ def form(notebook, name: str, following: str | None) -> list[str]:
         "the next chapter": following is None or f"]({following})" in closing,
         "a median code cell of 4 lines or fewer": statistics.median(lengths) <= 4,
         "code cells of 14 lines or fewer": max(lengths) <= 14,
+        "code lines of 100 characters or fewer": max(widths) <= 100,
     }
     return [f"lacks {what}" for what, found in wanted.items() if not found]
 
@@ -184,6 +188,7 @@ def replaced(index, old, new):
     (replaced(6, "rsutils.quiz", "print"), "lacks a quiz"),
     (replaced(7, "08_next", "09_after"), "lacks the next chapter"),
     (replaced(3, "print", "\n" * 14 + "print"), "lacks code cells of 14 lines or fewer"),
+    (replaced(3, "print", "print" + "(" * 100), "lacks code lines of 100 characters or fewer"),
     (lambda nb: [replaced(i, "", "\n\n\n\n\n")(nb) for i in (2, 3, 4)], "lacks a median code cell"),
     (lambda nb: nb.cells[1].metadata.update(tags=[]), "lacks a cell tagged colab"),
 ])
