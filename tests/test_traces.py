@@ -5,7 +5,7 @@ import torch
 from transformer_lens.tools.analysis import direct_logit_attribution, logit_lens
 
 import rsutils
-from rsutils import trace_figures, traces
+from rsutils import attribution_figures, trace_figures, traces
 
 TEXT = "The cat sat on the mat"
 BOUND = 2e-6  # float32 sums of up to 71 terms of size about one
@@ -170,8 +170,8 @@ def test_every_figure_can_be_drawn_on_every_model(found):
         *(trace_figures.writes(found, 2, kind) for kind in trace_figures.MEASURES),
         trace_figures.cancellation(found, 2),
         trace_figures.reading(found, 0, 1, 4),
-        trace_figures.lens(found, ids, torch.rand(ids.shape)),
-        trace_figures.attribution(found.names, {"direct": torch.randn(len(found.names))}, "M", "J"),
+        attribution_figures.lens(found, ids, torch.rand(ids.shape)),
+        attribution_figures.attribution(found.names, {"direct": torch.randn(len(found.names))}, "M", "J"),
         trace_figures.follow(found, 4, 1, 1),
         trace_figures.difference(found, traces.trace(found.model, "The cat sat in the mat")),
     ]
@@ -224,7 +224,7 @@ def test_accumulated_names_the_write_that_brings_the_half():
 
 def test_heads_names_the_layer_that_cancels_most():
     added = torch.tensor([[1.0, 1.0, 1.0], [4.0, -3.0, 0.5]])
-    fig = trace_figures.heads(added, " Mary", " John")
+    fig = attribution_figures.heads(added, " Mary", " John")
     assert torch.equal(torch.tensor(fig.data[0].z), added)
     assert (fig.layout.xaxis.title.text, fig.layout.yaxis.title.text) == ("head", "layer")
     assert "Heads of layer 1 cancel most: their sizes sum to 7.5, they themselves to +1.5" in fig.words
@@ -232,7 +232,7 @@ def test_heads_names_the_layer_that_cancels_most():
 
 
 def test_sources_names_the_position_that_gives_most():
-    fig = trace_figures.sources(torch.tensor([0.5, 2.0, -0.25]), ["The", " Mary", " to"], 5, 3, " Mary", " John")
+    fig = attribution_figures.sources(torch.tensor([0.5, 2.0, -0.25]), ["The", " Mary", " to"], 5, 3, " Mary", " John")
     assert fig.data[0].y.tolist() == [0.5, 2.0, -0.25]
     assert "Head 3 of layer 5 reads ' Mary' at ' Mary': +2.00 of +2.25" in fig.words
     assert fig.layout.yaxis.title.text == "added to ' Mary' over ' John'"
