@@ -62,7 +62,7 @@ def test_smollm2_previous_token_heads_feed_induction_heads_by_their_keys(smollm2
 def test_smollm2_recalls_the_name_and_allows_any_rotation(smollm2):
     tokens = models.tokens(smollm2, PROMPT)
     assert smollm2.to_single_str_token(smollm2(tokens)[0, -1].argmax().item()) == " Mary"
-    assert basis.max_change(smollm2, [tokens], basis.random_rotation(smollm2.cfg.d_model)) < 1e-3
+    assert basis.max_change(smollm2, tokens, basis.random_rotation(smollm2.cfg.d_model)) < 1e-3
 
 
 @pytest.mark.gpt2
