@@ -81,15 +81,16 @@ def _snapshot(name: str, files: list[str], **kwargs) -> str:
 
 
 def read_config(directory: Path, name: str) -> transformers.PretrainedConfig:
-    if not (directory / "config.json").is_file():
+    file = directory / "config.json"
+    if not file.is_file():
         raise CourseError(
             f"{name!r} has no config.json: expected a Hugging Face model directory, as save_pretrained writes it"
         )
     try:
-        model_type = json.loads((directory / "config.json").read_text())["model_type"]
+        model_type = json.loads(file.read_text())["model_type"]
         config = transformers.AutoConfig.from_pretrained(directory) if model_type in ARCHITECTURES else None
     except Exception:  # transformers raises all kinds on a damaged file
-        raise CourseError(f"the config.json of {name!r} is damaged: fetch the model again") from None
+        raise CourseError(f"the config.json of {name!r} is damaged: {_discard(file)}") from None
     if config is None:
         raise CourseError(
             f"{name!r} is of type {model_type!r}; the course reads decoder-only models: {', '.join(ARCHITECTURES)}"

@@ -2,7 +2,8 @@
 
 Names begin with what is wrong with them. ``embeded`` does not exist, ``gated/model`` asks for a login, ``cut/model``
 closes the connection in the middle of the weights until ``plugged_in`` is set, ``rotten/model`` sends noise for
-weights until then, ``huge/model`` is a thousand times as wide, ``encoder/model`` a BERT. Any other name works.
+weights until then and ``muddled/model`` for its config, ``huge/model`` is a thousand times as wide, ``encoder/model`` a
+BERT. Any other name works.
 """
 
 import hashlib
@@ -67,7 +68,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def file(self, trouble: str, name: str) -> bytes:
         data = self.server.files[name]
-        if trouble == "rotten" and name.endswith(".safetensors") and not self.server.plugged_in:
+        noisy = {"rotten": ".safetensors", "muddled": "config.json"}.get(trouble)
+        if noisy and name.endswith(noisy) and not self.server.plugged_in:
             return b"\xff" * len(data)
         if trouble in ("huge", "encoder") and name == "config.json":
             config = json.loads(data)
