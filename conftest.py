@@ -16,7 +16,7 @@ def pytest_terminal_summary(terminalreporter):
     seconds, tests = Counter(), Counter()
     for outcome in ("passed", "failed", "skipped", "error"):
         for report in terminalreporter.stats.get(outcome, []):
-            seconds[report.fspath] += report.duration
+            seconds[report.fspath] += getattr(report, "duration", 0)  # a collection error has none
             tests[report.fspath] += 1
     if seconds:
         terminalreporter.section("seconds, by file")

@@ -12,9 +12,9 @@ import torch
 import rsutils
 from benchmarks import harness
 from benchmarks.harness import MIB, Spread
-from rsutils import coupling, coupling_figures, coupling_plain
+from rsutils import coupling
 from rsutils.coupling import Part
-from rsutils.figures import bars
+from rsutils.drawing import bars
 
 GPT2_SMALL = {"layers": 12, "d_model": 768}
 Stack = tuple[list[Part], list[Part]]
@@ -34,7 +34,7 @@ def by_grams(parts: Stack) -> np.ndarray:
 
 
 def by_torch(parts: Stack) -> np.ndarray:
-    return coupling_plain.by_products(*parts)
+    return coupling.by_products(*parts)
 
 
 def by_numpy(parts: Stack, dtype: type = np.float32) -> np.ndarray:
@@ -107,15 +107,15 @@ def slider_moves() -> list[str]:
     model = rsutils.load_model()
     found = coupling.all_pairs(model, coupling.SENTENCES)
     mlps, readers = coupling.sources(model)[1:], coupling.destinations(model)[:-1]
-    maps = rsutils.Explorer(lambda metric: coupling_figures.draw(found, metric, "all"), metric=list(coupling.METRICS))
+    maps = rsutils.Explorer(lambda metric: coupling.figures.draw(found, metric, "all"), metric=list(coupling.METRICS))
     neurons = rsutils.Explorer(
-        lambda source: coupling_figures.draw_neurons(mlps[source], readers[-1]), source=range(len(mlps) - 1)
+        lambda source: coupling.figures.draw_neurons(mlps[source], readers[-1]), source=range(len(mlps) - 1)
     )
     turn = iter(range(10**6))
     works = {
         "the map's metric": lambda: maps.set(metric=list(coupling.METRICS)[next(turn) % len(coupling.METRICS)]),
         "the pair of the neurons": lambda: neurons.set(source=next(turn) % (len(mlps) - 1)),
-        "afresh": lambda: coupling_figures.draw(coupling.all_pairs(model, coupling.SENTENCES), "raw", "all"),
+        "afresh": lambda: coupling.figures.draw(coupling.all_pairs(model, coupling.SENTENCES), "raw", "all"),
     }
     seconds = harness.take_turns(works, repeats=12)
     return [

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rsutils.figures import Figure
+from rsutils.drawing import Figure
 
 RESULTS = Path(__file__).parent / "results"
 MIB = 2**20

@@ -17,8 +17,8 @@ from transformer_lens.model_bridge import TransformerBridge
 import rsutils
 from benchmarks import harness
 from benchmarks.harness import MIB, Spread
-from rsutils import attention, heads, heads_figures
-from rsutils.figures import bars
+from rsutils import heads
+from rsutils.drawing import bars
 
 GPT2_SMALL = dict(kind="gpt2", layers=12, d_model=768, n_heads=12)
 SMOLLM2 = dict(kind="llama", layers=30, d_model=576, n_heads=9, n_kv_heads=3)
@@ -123,24 +123,24 @@ def slider_moves() -> list[str]:
     bridge = rsutils.load_model()
     c = heads.circuits(bridge)
     found = heads.composition(c)
-    few = attention.repeated_tokens(bridge, length=16, batch=2, seed=1)
-    effects = attention.effects(bridge, few)
+    few = heads.repeated_tokens(bridge, length=16, batch=2, seed=1)
+    effects = heads.effects(bridge, few)
     layers, text = range(bridge.cfg.n_layers), "The cat and the dog saw a cat"
     explorers = {
         "the pattern's layer": rsutils.Explorer(
-            lambda layer: heads_figures.pattern(bridge, text, layer, 0), layer=layers
+            lambda layer: heads.figures.pattern(bridge, text, layer, 0), layer=layers
         ),
         "the token table's layer": rsutils.Explorer(
-            lambda layer: heads_figures.token_table(bridge, text, layer, 0, "OV"), layer=layers
+            lambda layer: heads.figures.token_table(bridge, text, layer, 0, "OV"), layer=layers
         ),
         "the map's mode": rsutils.Explorer(
-            lambda mode: heads_figures.composition(found, "QKV"[mode], "z"), mode=range(3)
+            lambda mode: heads.figures.composition(found, "QKV"[mode], "z"), mode=range(3)
         ),
         "the pair of the components": rsutils.Explorer(
-            lambda pair: heads_figures.components(c, "K", found.top("K", 10)[pair][:2]), pair=range(3)
+            lambda pair: heads.figures.components(c, "K", found.top("K", 10)[pair][:2]), pair=range(3)
         ),
         "the scatter's mode": rsutils.Explorer(
-            lambda mode: heads_figures.prediction(found, effects, "QKV"[mode], "score"), mode=range(3)
+            lambda mode: heads.figures.prediction(found, effects, "QKV"[mode], "score"), mode=range(3)
         ),
     }
     turn = iter(range(10**6))
@@ -150,7 +150,7 @@ def slider_moves() -> list[str]:
         explorer.set(**{name: next(turn) % (explorer.controls[name].max + 1)})
 
     works = {name: partial(move, explorer) for name, explorer in explorers.items()}
-    works["afresh"] = lambda: (ours(bridge), attention.effects(bridge, few))
+    works["afresh"] = lambda: (ours(bridge), heads.effects(bridge, few))
     seconds = harness.take_turns(works, repeats=12)
     return [
         f"One move of {name} ({bridge.info.name}): {Spread.of([1000 * s for s in seconds[name]])} ms in the kernel; "

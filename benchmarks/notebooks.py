@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.harness import machine, report
-from rsutils.figures import bars
+from rsutils.drawing import bars
 from run_notebooks import Run, execute, find
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))

@@ -19,10 +19,10 @@ import rsutils
 tick()
 model = rsutils.load_model()
 tick()
-from rsutils import figures
+from rsutils import drawing
 best = model(rsutils.models.tokens(model, "The cat sat on the"))[0, -1].softmax(-1).topk(8)
 words = [model.to_single_str_token(i) for i in best.indices.tolist()]
-figures.bars(best.values, labels=words, title="Next", x="token", y="probability", alt="Bars.")._repr_mimebundle_()
+drawing.bars(best.values, labels=words, title="Next", x="token", y="probability", alt="Bars.")._repr_mimebundle_()
 tick()
 print(*(later - earlier for earlier, later in zip(clock, clock[1:])))
 """

@@ -1,11 +1,8 @@
 """Inside the Residual Stream: the support package of the course."""
 
-from rsutils.checks import check, exercise
+from rsutils.catalogue import check, exercise, quiz
 from rsutils.errors import CourseError
-from rsutils.models import load_model
-from rsutils.questions import predict
-from rsutils.quizzes import quiz
-from rsutils.sources import checkpoints
-from rsutils.widgets import Explorer
+from rsutils.models import checkpoints, load_model
+from rsutils.teaching import Explorer, predict
 
 __all__ = ["CourseError", "Explorer", "check", "checkpoints", "exercise", "load_model", "predict", "quiz"]

@@ -27,7 +27,7 @@ def project(tmp_path, monkeypatch):
     def run(command, **options):
         command = [str(part) for part in command]
         if "pip" in command:
-            recorder.installs.append(command[command.index("install") + 1:])
+            recorder.installs.append(command[command.index("install") + 1 :])
             if recorder.fail and "--log" in command:
                 course.LOG.write_text(recorder.fail[0])
                 return Done(1, "", "")
@@ -103,11 +103,14 @@ def test_an_environment_that_the_user_made_is_kept(project):
     assert (course.VENV / "mine").exists() and project.environments == [] and project.installs
 
 
-@pytest.mark.parametrize(("log", "word"), [
-    ("OSError: [Errno 28] No space left on device", "disk is full"),
-    ("NewConnectionError('...: Failed to establish a new connection')", "package index does not answer"),
-    ("error: subprocess-exited-with-error", "install.log"),
-])
+@pytest.mark.parametrize(
+    ("log", "word"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk is full"),
+        ("NewConnectionError('...: Failed to establish a new connection')", "package index does not answer"),
+        ("error: subprocess-exited-with-error", "install.log"),
+    ],
+)
 def test_a_failed_installation_is_one_line_and_is_tried_again(project, log, word):
     project.fail.append(log)
     assert word in refusal(course.ensure_environment)
@@ -127,8 +130,9 @@ def test_an_old_python_is_refused(monkeypatch):
     assert "Python 3.11" in refusal(course.require_usable_python)
 
 
-@pytest.mark.parametrize(("module", "remedy"), [("ensurepip", "python3-venv"), ("venv", "python3-venv"),
-                                                ("ssl", "OpenSSL")])
+@pytest.mark.parametrize(
+    ("module", "remedy"), [("ensurepip", "python3-venv"), ("venv", "python3-venv"), ("ssl", "OpenSSL")]
+)
 def test_a_python_without_a_part_names_the_remedy(monkeypatch, module, remedy):
     real = builtins.__import__
 
@@ -149,7 +153,7 @@ def test_options_go_through(monkeypatch):
     for arguments in (["lab", "--port=9999"], ["test", "-k", "basis"], ["run", "--out", "there"]):
         monkeypatch.setattr(sys, "argv", ["course.py", *arguments])
         assert course.main() == 0
-        assert seen[-1][-len(arguments[1:]):] == tuple(arguments[1:])
+        assert seen[-1][-len(arguments[1:]) :] == tuple(arguments[1:])
 
 
 def test_make_and_course_have_the_same_commands(monkeypatch):

@@ -47,8 +47,9 @@ def mechanics(notebook) -> list[str]:
     if any("NBVAL_" in cell.source for cell in code):
         faults.append("an nbval marker stands in a comment: use a cell tag")
     said = [*(cell.source for cell in notebook.cells), *(text for output in outputs for text in texts(output))]
-    faults += [f"names a path of one machine: {found.group()}..." for text in said
-               for found in MACHINE_PATH.finditer(text)]
+    faults += [
+        f"names a path of one machine: {found.group()}..." for text in said for found in MACHINE_PATH.finditer(text)
+    ]
     if any(len(str(output)) > 1_000_000 for output in outputs):
         faults.append("an output of more than a megabyte: plotly's JavaScript, most likely")
     return faults
@@ -89,8 +90,12 @@ def test_a_notebook_is_committed_as_it_should_be(path):
 
 
 def test_all_notebooks_start_alike_on_colab():
-    cells = {cell.source for path in NOTEBOOKS for cell in nbformat.read(path, as_version=4).cells
-             if "colab" in cell.metadata.get("tags", [])}
+    cells = {
+        cell.source
+        for path in NOTEBOOKS
+        for cell in nbformat.read(path, as_version=4).cells
+        if "colab" in cell.metadata.get("tags", [])
+    }
     assert len(cells) <= 1
 
 
@@ -108,18 +113,22 @@ def good():
     """A notebook with nothing wrong; each test below spoils one thing."""
     markdown = nbformat.v4.new_markdown_cell
     name = "07_fixture.ipynb"
-    badges = (f"[Colab](https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{name}) "
-              f"[Binder](https://mybinder.org/v2/gh/{REPOSITORY}/main?urlpath=lab/tree/notebooks/{name})")
-    return nbformat.v4.new_notebook(cells=[
-        markdown(f"# A title\n{badges}\nRun time: 20 s"),
-        code_cell("import sys", 1, tags=["colab"]),
-        code_cell("import rsutils\nmodel = rsutils.load_model()\nmodel.info", 2, printed("embedded")),
-        code_cell("print(1 + 1)", 3, printed("2")),
-        code_cell("print(time.time())", 4, printed("1.5"), tags=["nbval-ignore-output"]),
-        markdown("## Summary\nAll is well."),
-        code_cell("rsutils.quiz('07')", 5, printed("Well?")),
-        markdown("Next: [the next one](08_next.ipynb)"),
-    ])
+    badges = (
+        f"[Colab](https://colab.research.google.com/github/{REPOSITORY}/blob/main/notebooks/{name}) "
+        f"[Binder](https://mybinder.org/v2/gh/{REPOSITORY}/main?urlpath=lab/tree/notebooks/{name})"
+    )
+    return nbformat.v4.new_notebook(
+        cells=[
+            markdown(f"# A title\n{badges}\nRun time: 20 s"),
+            code_cell("import sys", 1, tags=["colab"]),
+            code_cell("import rsutils\nmodel = rsutils.load_model()\nmodel.info", 2, printed("embedded")),
+            code_cell("print(1 + 1)", 3, printed("2")),
+            code_cell("print(time.time())", 4, printed("1.5"), tags=["nbval-ignore-output"]),
+            markdown("## Summary\nAll is well."),
+            code_cell("rsutils.quiz('07')", 5, printed("Well?")),
+            markdown("Next: [the next one](08_next.ipynb)"),
+        ]
+    )
 
 
 def faults(notebook) -> str:
@@ -167,31 +176,35 @@ def replaced(index, old, new):
     def change(nb):
         assert old in nb.cells[index].source
         nb.cells[index].source = nb.cells[index].source.replace(old, new)
+
     return change
 
 
-@pytest.mark.parametrize(("spoil", "complaint"), [
-    (unrun, "not run from top to bottom"),
-    (run_out_of_order, "not run from top to bottom"),
-    (with_an_error, "error output: boom"),
-    (little_compared, "only 50%"),
-    (with_widget_state, "widget state"),
-    (marker_in_a_comment, "use a cell tag"),
-    (with_a_path, "path of one machine"),
-    (with_javascript, "more than a megabyte"),
-    (replaced(0, "# A title", "A title"), "lacks a title"),
-    (replaced(0, "blob/main/notebooks/07_fixture", "blob/main/notebooks/06_other"), "lacks a Colab badge"),
-    (replaced(0, "urlpath", "filepath"), "lacks a Binder badge"),
-    (replaced(0, "20 s", "short"), "lacks its run time"),
-    (replaced(2, "rsutils.load_model()", "None"), "lacks a setup cell"),
-    (replaced(5, "## Summary", "## The end"), "lacks a summary"),
-    (replaced(6, "rsutils.quiz", "print"), "lacks a quiz"),
-    (replaced(7, "08_next", "09_after"), "lacks the next chapter"),
-    (replaced(3, "print", "\n" * 14 + "print"), "lacks code cells of 14 lines or fewer"),
-    (replaced(3, "print", "print" + "(" * 100), "lacks code lines of 100 characters or fewer"),
-    (lambda nb: [replaced(i, "", "\n\n\n\n\n")(nb) for i in (2, 3, 4)], "lacks a median code cell"),
-    (lambda nb: nb.cells[1].metadata.update(tags=[]), "lacks a cell tagged colab"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (unrun, "not run from top to bottom"),
+        (run_out_of_order, "not run from top to bottom"),
+        (with_an_error, "error output: boom"),
+        (little_compared, "only 50%"),
+        (with_widget_state, "widget state"),
+        (marker_in_a_comment, "use a cell tag"),
+        (with_a_path, "path of one machine"),
+        (with_javascript, "more than a megabyte"),
+        (replaced(0, "# A title", "A title"), "lacks a title"),
+        (replaced(0, "blob/main/notebooks/07_fixture", "blob/main/notebooks/06_other"), "lacks a Colab badge"),
+        (replaced(0, "urlpath", "filepath"), "lacks a Binder badge"),
+        (replaced(0, "20 s", "short"), "lacks its run time"),
+        (replaced(2, "rsutils.load_model()", "None"), "lacks a setup cell"),
+        (replaced(5, "## Summary", "## The end"), "lacks a summary"),
+        (replaced(6, "rsutils.quiz", "print"), "lacks a quiz"),
+        (replaced(7, "08_next", "09_after"), "lacks the next chapter"),
+        (replaced(3, "print", "\n" * 14 + "print"), "lacks code cells of 14 lines or fewer"),
+        (replaced(3, "print", "print" + "(" * 100), "lacks code lines of 100 characters or fewer"),
+        (lambda nb: [replaced(i, "", "\n\n\n\n\n")(nb) for i in (2, 3, 4)], "lacks a median code cell"),
+        (lambda nb: nb.cells[1].metadata.update(tags=[]), "lacks a cell tagged colab"),
+    ],
+)
 def test_each_fault_is_found(good, spoil, complaint):
     spoil(good)
     assert complaint in faults(good)
@@ -205,6 +218,15 @@ def test_a_figures_words_are_compared_and_its_raw_floats_are_not(tmp_path, words
     notebook = nbformat.v4.new_notebook(cells=[code_cell(source, 1, saved)])
     nbformat.write(notebook, tmp_path / "figure.ipynb")
     shutil.copy(ROOT / "conftest.py", tmp_path)
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider",
-               "--nbval-kernel-startup-timeout=180", "."]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "--nbval-current-env",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-kernel-startup-timeout=180",
+        ".",
+    ]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == outcome

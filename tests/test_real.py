@@ -9,7 +9,7 @@ import torch
 from real_model import DIRECTORY
 
 import rsutils
-from rsutils import attention, basis, heads, models
+from rsutils import basis, heads, models
 
 PROMPT = "When Mary and John went to the store, John gave a drink to"
 
@@ -30,7 +30,7 @@ def gpt2():
 
 
 def scores(model) -> dict[str, torch.Tensor]:
-    return attention.head_scores(attention.attend(model, attention.repeated_tokens(model, length=50))[0])
+    return heads.head_scores(heads.attend(model, heads.repeated_tokens(model, length=50))[0])
 
 
 @pytest.mark.real

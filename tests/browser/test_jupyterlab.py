@@ -29,7 +29,7 @@ CELLS = [
     """\
 import torch
 import rsutils
-from rsutils import figures
+from rsutils import drawing
 
 weights = torch.randn(5, 30, 13, generator=torch.Generator().manual_seed(0))
 
@@ -37,7 +37,7 @@ def draw(layer, text="The cat sat on the mat", position=0):
     if not text.strip():
         raise ValueError("Expected some text, got none: type a word.")
     tokens = [" " + word for word in text.split()]
-    return figures.heatmap(
+    return drawing.heatmap(
         weights[layer, :, : len(tokens)], title=f"Layer {layer}, read at position {position}: a title that is long "
         "enough to need a second line on a projector", x="token", y="neuron", unit="pre-activation", x_labels=tokens,
         y_labels=[f"neuron {i}" for i in range(30)], alt="A matrix of random numbers.")""",

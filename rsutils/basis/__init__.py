@@ -1,0 +1,29 @@
+"""Chapter 01: the residual stream in another basis."""
+
+from rsutils.basis import figures
+from rsutils.basis.rotations import (
+    fixing_ones,
+    kurtosis,
+    log_probs,
+    max_change,
+    random_rotation,
+    rms_norms,
+    rotate_,
+    rotated,
+    turn,
+    unfolded,
+)
+
+__all__ = [
+    "figures",
+    "fixing_ones",
+    "kurtosis",
+    "log_probs",
+    "max_change",
+    "random_rotation",
+    "rms_norms",
+    "rotate_",
+    "rotated",
+    "turn",
+    "unfolded",
+]

@@ -1,0 +1,209 @@
+"""Exercises of chapter 01: rotating readers, writers and circuits, folding a norm, and what a rotation spoils."""
+
+import torch
+
+from rsutils.basis.rotations import random_rotation
+from rsutils.teaching.checks import Exercise, seeded
+from rsutils.teaching.questions import Question
+
+
+def rotate_reader(W, R):
+    return R.T @ W
+
+
+def rotate_writer(W, R):
+    return W @ R
+
+
+def rotate_circuit(W_OV, R):
+    return R.T @ W_OV @ R
+
+
+def fold(gain, bias, W, b):
+    return gain[:, None] * W, bias @ W + b
+
+
+def fix_ones(H, R_small):
+    d_model = len(H)
+    inner = torch.eye(d_model)
+    inner[1:, 1:] = R_small
+    return H @ inner @ H
+
+
+def kurtosis(x):
+    centred = x - x.mean(dim=-1, keepdim=True)
+    return (centred**4).mean(dim=-1) / (centred**2).mean(dim=-1) ** 2
+
+
+def _inner(R_small, first):
+    one = torch.ones(1, 1)
+    return torch.block_diag(one, R_small) if first else torch.block_diag(R_small, one)
+
+
+def _reflection(d_model):
+    normal = torch.full((d_model,), d_model**-0.5)
+    normal[0] -= 1
+    return torch.eye(d_model) - 2 * torch.outer(normal, normal) / (normal @ normal)
+
+
+EXERCISES = [
+    Exercise(
+        id="01.1",
+        title="A reader in the new basis",
+        stars=1,
+        task="The stream is written as `x' = x @ R`. Write `rotate_reader(W, R)` so that `x' @ rotate_reader(W, R)` equals "
+        "`x @ W`. `W` is `[d_model, d_mlp]`, `R` is orthogonal.",
+        solution=rotate_reader,
+        inputs=lambda: (seeded(7, 11), random_rotation(7).float()),
+        hints=("The new reader has to undo the rotation first.", "`x' @ R.T` is `x` again, since `R @ R.T = I`."),
+        mistakes={
+            "R is on the right side but not transposed: this rotates once more instead of back": lambda W, R: R @ W,
+            "this is the old reader: it would read the wrong coordinates of x'": lambda W, R: W,
+            "the result is transposed: a reader keeps the shape [d_model, d_mlp]": lambda W, R: (R.T @ W).T,
+        },
+        alternatives=(
+            lambda W, R: torch.linalg.solve(R, W),
+            lambda W, R: torch.einsum("ij,ik->jk", R, W),
+        ),
+    ),
+    Exercise(
+        id="01.2",
+        title="A writer in the new basis",
+        stars=1,
+        task="Write `rotate_writer(W, R)`: what the writer `W`, of shape `[d_mlp, d_model]`, has to become so that it adds "
+        "to `x' = x @ R` what it used to add to `x`.",
+        solution=rotate_writer,
+        inputs=lambda: (seeded(11, 7), random_rotation(7).float()),
+        hints=("Every row of a writer is a vector of the stream.", "Vectors of the stream are rotated with `@ R`."),
+        mistakes={
+            "this rotates back: a written vector turns the same way as the stream": lambda W, R: W @ R.T,
+            "this is the old writer: it would write in the old basis": lambda W, R: W,
+            "the result is transposed: a writer keeps the shape [d_mlp, d_model]": lambda W, R: (W @ R).T,
+        },
+        alternatives=(
+            lambda W, R: (R.T @ W.T).T,
+            lambda W, R: torch.stack([row @ R for row in W]),
+        ),
+    ),
+    Exercise(
+        id="01.3",
+        title="A circuit has two ends",
+        stars=2,
+        task="`W_OV = W_V @ W_O` reads the stream and writes to it. Write `rotate_circuit(W_OV, R)`. It is square, so a wrong "
+        "side will not show as an error of shape.",
+        solution=rotate_circuit,
+        inputs=lambda: (seeded(7, 7), random_rotation(7).float()),
+        hints=(
+            "Rotate `W_V` as a reader and `W_O` as a writer.",
+            "Then multiply the two and read off what stands where.",
+        ),
+        mistakes={
+            "this is the formula for column vectors (R W R^T): here vectors are rows": lambda W_OV, R: R @ W_OV @ R.T,
+            "the reading end is missing: only what is written was rotated": lambda W_OV, R: W_OV @ R,
+            "the writing end is missing: only what is read was rotated": lambda W_OV, R: R.T @ W_OV,
+            "the reading end is not transposed": lambda W_OV, R: R @ W_OV @ R,
+        },
+        alternatives=(
+            lambda W_OV, R: torch.linalg.inv(R) @ W_OV @ R,
+            lambda W_OV, R: torch.einsum("ia,ij,jb->ab", R, W_OV, R),
+        ),
+    ),
+    Exercise(
+        id="01.4",
+        title="Fold a norm",
+        stars=2,
+        task="A norm hands on `x * gain + bias` and a reader computes `(x * gain + bias) @ W + b`. Write "
+        "`fold(gain, bias, W, b)` that returns `(W_folded, b_folded)` with `x @ W_folded + b_folded` equal to it for every x.",
+        solution=fold,
+        inputs=lambda: (1 + seeded(7, seed=1), seeded(7, seed=2), seeded(7, 11, seed=3), seeded(11, seed=4)),
+        hints=(
+            "Multiply out. Two terms have an x in them, two have none.",
+            "Row i of `W` is read from coordinate i of x.",
+        ),
+        mistakes={
+            "the gain is not folded into W": lambda gain, bias, W, b: (W, bias @ W + b),
+            "the norm's bias is lost: what W makes of it belongs in b": lambda gain, bias, W, b: (gain[:, None] * W, b),
+            "the bias went through the gain too: the norm adds it after the gain": lambda gain, bias, W, b: (
+                gain[:, None] * W,
+                bias @ (gain[:, None] * W) + b,
+            ),
+            "the old b is lost": lambda gain, bias, W, b: (gain[:, None] * W, bias @ W),
+        },
+        alternatives=(lambda gain, bias, W, b: (torch.diag(gain) @ W, torch.einsum("i,ij->j", bias, W) + b),),
+    ),
+    Exercise(
+        id="01.5",
+        title="A rotation that LayerNorm does not mind",
+        stars=3,
+        task="`H` is a reflection that swaps the first axis and the direction of all ones (`H @ H = I`). Write "
+        "`fix_ones(H, R_small)`: from a rotation `R_small` of `d_model - 1` directions make one of `d_model` that leaves the "
+        "all-ones vector where it is.",
+        solution=fix_ones,
+        inputs=lambda: (_reflection(7), random_rotation(6).float()),
+        hints=(
+            "Go to a basis whose first axis is the all-ones direction, rotate the other axes there, come back.",
+            "`torch.block_diag` puts a 1 in front of `R_small`; H takes you there and H takes you back.",
+        ),
+        mistakes={
+            "this leaves the first axis alone, not the all-ones direction: H is missing": lambda H, R_small: _inner(
+                R_small, first=True
+            ),
+            "H takes the all-ones direction to the first axis, and here the last one is left alone": lambda H, R_small: (
+                H @ _inner(R_small, first=False) @ H
+            ),
+            "you went there and did not come back: H stands on both sides": lambda H, R_small: (
+                H @ _inner(R_small, first=True)
+            ),
+        },
+        alternatives=(lambda H, R_small: H[:, :1] @ H[:1] + H[:, 1:] @ R_small @ H[1:],),
+    ),
+    Exercise(
+        id="01.6",
+        title="A number that sees the basis",
+        stars=1,
+        task="Write `kurtosis(x)` for `x` of shape `[pos, d_model]`: for each position, the mean fourth power of the centred "
+        "coordinates over the square of their mean square. Gaussian coordinates give 3.",
+        solution=kurtosis,
+        inputs=lambda: (seeded(5, 101) + 0.7,),
+        hints=("Everything happens over the coordinates, the last axis.", "Centre first; do not subtract 3."),
+        mistakes={
+            "this is the excess kurtosis: the course keeps the 3": lambda x: kurtosis(x) - 3,
+            "the coordinates are not centred": lambda x: (x**4).mean(-1) / (x**2).mean(-1) ** 2,
+            "this runs over positions: the question is whether coordinates stand out": lambda x: kurtosis(x.T),
+            "the mean square has to be squared": lambda x: kurtosis(x) * x.var(-1, correction=0),
+        },
+        alternatives=(
+            lambda x: ((x - x.mean(-1, keepdim=True)) / x.std(-1, correction=0, keepdim=True)).pow(4).mean(-1),
+        ),
+    ),
+]
+
+QUIZ = [
+    Question(
+        "How does `W_U` change when the stream is rotated by `R`?",
+        ["`W_U @ R`", "`R.T @ W_U`", "`R @ W_U @ R.T`", "not at all"],
+        "`R.T @ W_U`",
+        "It reads the stream: its first axis is `d_model`.",
+    ),
+    Question(
+        "Which claim can change when the basis of the stream changes?",
+        [
+            "this neuron fires on names",
+            "this head attends to the previous token",
+            "coordinate 138 of the stream is huge",
+            "these two writes are orthogonal",
+        ],
+        "coordinate 138 of the stream is huge",
+        "Neurons, patterns and angles are the same in every basis; coordinates are the basis.",
+    ),
+    Question(
+        "“The residual stream has no privileged basis” is ...",
+        [
+            "a fact about every trained model",
+            "a symmetry of the architecture, which training need not respect",
+            "wrong, because of GELU",
+        ],
+        "a symmetry of the architecture, which training need not respect",
+        "The architecture allows rotations; Adam steps along coordinates, and trained models show it.",
+    ),
+]

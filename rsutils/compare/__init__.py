@@ -1,0 +1,20 @@
+"""What every comparison needs: chance, ranks, and models beside each other at relative depth."""
+
+from rsutils.compare import figures
+from rsutils.compare.chance import Statistics, null_deviation, rotated_reader, statistics
+from rsutils.compare.depth import DepthMap, Likeness, beside, by_distance, likeness
+from rsutils.compare.ranks import rank_correlation
+
+__all__ = [
+    "DepthMap",
+    "Likeness",
+    "Statistics",
+    "beside",
+    "by_distance",
+    "figures",
+    "likeness",
+    "null_deviation",
+    "rank_correlation",
+    "rotated_reader",
+    "statistics",
+]

@@ -1,0 +1,281 @@
+"""Exercises of chapter 04: coupling from two small Gram matrices, chance, z, ranks and activations."""
+
+import torch
+
+from rsutils.teaching.checks import Exercise, seeded
+from rsutils.teaching.questions import Question
+
+
+def normalised(W_out, W_in):
+    return torch.linalg.norm(W_out @ W_in) / (torch.linalg.norm(W_out) * torch.linalg.norm(W_in))
+
+
+def by_grams(W_out, W_in):
+    A = W_out.T @ W_out
+    B = W_in @ W_in.T
+    return A, B, (A * B).sum().sqrt()
+
+
+def chance(d_model):
+    return d_model**-0.5, (d_model - 1) ** -0.5
+
+
+def z_score(A, B):
+    d = len(A)
+    A0 = A - A.trace() / d * torch.eye(d)
+    B0 = B - B.trace() / d * torch.eye(d)
+    rho = (A0 * B0).sum() / (torch.linalg.norm(A0) * torch.linalg.norm(B0))
+    return rho * ((d - 1) * (d + 2) / 2) ** 0.5
+
+
+def spearman(x, y):
+    rank_x = x.argsort().argsort().float()
+    rank_y = y.argsort().argsort().float()
+    return torch.corrcoef(torch.stack([rank_x, rank_y]))[0, 1]
+
+
+def weighted(out, W_in, scale):
+    varies = out - out.mean(dim=0)
+    return torch.linalg.norm(varies @ W_in) / len(out) ** 0.5 / scale
+
+
+def _z(A, B, shift=True, factor=0.5):
+    d = len(A)
+    A, B = (G - shift * G.trace() / d * torch.eye(d) for G in (A, B))
+    return (A * B).sum() / (torch.linalg.norm(A) * torch.linalg.norm(B)) * ((d - 1) * (d + 2) * factor) ** 0.5
+
+
+def _variance(A, B):
+    d = len(A)
+    A0, B0 = (G - G.trace() / d * torch.eye(d) for G in (A, B))
+    return 2 * torch.linalg.norm(A0) ** 2 * torch.linalg.norm(B0) ** 2 / ((d - 1) * (d + 2))
+
+
+def _grams():
+    stretch = torch.linspace(0.3, 2, 7)
+    W_out, W_in = seeded(13, 7, seed=1) * stretch, seeded(17, 7, seed=2) * stretch
+    return W_out.T @ W_out, W_in.T @ W_in
+
+
+EXERCISES = [
+    Exercise(
+        id="04.1",
+        title="Coupling, and coupling per size",
+        stars=1,
+        task="Write `normalised(W_out, W_in)`: the Frobenius norm of what the writer `W_out` (`[d_mlp, d_model]`) sends to "
+        "the reader `W_in` (`[d_model, d_mlp]`), divided by the Frobenius norms of the two.",
+        solution=normalised,
+        inputs=lambda: (seeded(11, 7, seed=1), seeded(7, 13, seed=2)),
+        hints=(
+            "Writer first: the product is [source neuron, destination neuron].",
+            "torch.linalg.norm of a matrix, with nothing else given, is its Frobenius norm.",
+        ),
+        mistakes={
+            "this is the raw norm: divide by the norms of both factors": lambda W_out, W_in: torch.linalg.norm(
+                W_out @ W_in
+            ),
+            "ord=2 is the largest singular value; the Frobenius norm is the default": lambda W_out, W_in: (
+                torch.linalg.norm(W_out @ W_in, ord=2)
+                / (torch.linalg.norm(W_out, ord=2) * torch.linalg.norm(W_in, ord=2))
+            ),
+            "this is the square: the norm is a root": lambda W_out, W_in: normalised(W_out, W_in) ** 2,
+            "the norms multiply: `norm(A @ B) <= norm(A) * norm(B)`, so divide by the product, not the sum": lambda W_out, W_in: (
+                torch.linalg.norm(W_out @ W_in) / (torch.linalg.norm(W_out) + torch.linalg.norm(W_in))
+            ),
+        },
+        alternatives=(
+            lambda W_out, W_in: ((W_out @ W_in) ** 2).sum().sqrt() / ((W_out**2).sum() * (W_in**2).sum()).sqrt(),
+            lambda W_out, W_in: torch.linalg.norm(W_out / torch.linalg.norm(W_out) @ (W_in / torch.linalg.norm(W_in))),
+        ),
+    ),
+    Exercise(
+        id="04.2",
+        title="The Gram identity",
+        stars=2,
+        task="`norm(W_out @ W_in)` needs only two `[d_model, d_model]` matrices: one made of `W_out` alone, one of `W_in` "
+        "alone. Find them. Write `by_grams(W_out, W_in)` that returns the two and the norm made from them.",
+        solution=by_grams,
+        inputs=lambda: (seeded(11, 7, seed=3), seeded(7, 13, seed=4)),
+        hints=(
+            "norm(M)^2 = trace(M @ M.T), and a trace does not change when the factors inside go round in a circle.",
+            "trace(W_out @ W_in @ W_in.T @ W_out.T) = trace((W_out.T @ W_out) @ (W_in @ W_in.T)), and the trace of a "
+            "product of two symmetric matrices is the sum of their entries' products.",
+        ),
+        mistakes={
+            "these compare neurons, [d_mlp, d_mlp]: the matrices you need compare directions of the stream": lambda W_out, W_in: (
+                W_out @ W_out.T,
+                W_in.T @ W_in,
+                torch.linalg.norm(W_out @ W_in),
+            ),
+            "the last value is the square of the norm: take the root": lambda W_out, W_in: (
+                W_out.T @ W_out,
+                W_in @ W_in.T,
+                torch.linalg.norm(W_out @ W_in) ** 2,
+            ),
+            "the traces alone know the sizes and no direction: multiply entry by entry, then sum": lambda W_out, W_in: (
+                W_out.T @ W_out,
+                W_in @ W_in.T,
+                ((W_out.T @ W_out).trace() * (W_in @ W_in.T).trace()).sqrt(),
+            ),
+            "this is the norm of the product of the two Grams: what you need is their inner product": lambda W_out, W_in: (
+                W_out.T @ W_out,
+                W_in @ W_in.T,
+                torch.linalg.norm(W_out.T @ W_out @ W_in @ W_in.T),
+            ),
+        },
+        alternatives=(
+            lambda W_out, W_in: (
+                W_out.T @ W_out,
+                W_in @ W_in.T,
+                torch.trace((W_out.T @ W_out) @ (W_in @ W_in.T)) ** 0.5,
+            ),
+            lambda W_out, W_in: (
+                torch.einsum("na,nb->ab", W_out, W_out),
+                torch.einsum("an,bn->ab", W_in, W_in),
+                torch.dot((W_out.T @ W_out).flatten(), (W_in @ W_in.T).flatten()).sqrt(),
+            ),
+        ),
+    ),
+    Exercise(
+        id="04.3",
+        title="What chance gives",
+        stars=1,
+        task="Two parts whose directions are random to each other have a normalised coupling of `1/sqrt(d)` (root mean "
+        "square), d being the number of directions that the stream offers. Write `chance(d_model)`: the pair (value "
+        "for an RMSNorm model, value for a LayerNorm model whose writers are centred).",
+        solution=chance,
+        inputs=lambda: (11,),
+        hints=(
+            "How many directions can a vector whose coordinates sum to zero take?",
+            "One fewer than it has coordinates: nothing is written along all-ones.",
+        ),
+        mistakes={
+            "a centred writer cannot write along all-ones, so d is smaller by one in the second": lambda d_model: (
+                d_model**-0.5,
+                d_model**-0.5,
+            ),
+            "this is the mean of the square: take the root": lambda d_model: (1 / d_model, 1 / (d_model - 1)),
+            "centring takes a direction away; it does not add one": lambda d_model: (
+                d_model**-0.5,
+                (d_model + 1) ** -0.5,
+            ),
+            "the two are in the wrong order: LayerNorm is the one that centres": lambda d_model: (
+                (d_model - 1) ** -0.5,
+                d_model**-0.5,
+            ),
+        },
+        alternatives=(lambda d_model: tuple(1 / d**0.5 for d in (d_model, d_model - 1)),),
+    ),
+    Exercise(
+        id="04.4",
+        title="How surprising is it?",
+        stars=3,
+        task="Take the Gram matrices `A` and `B` of a writer and a reader, both `[d, d]`, and a random rotation between "
+        "them: `<A, B>` then has mean `tr(A) tr(B) / d` and variance `2 norm(A0)^2 norm(B0)^2 / ((d - 1)(d + 2))`, "
+        "where `A0` is `A` minus its mean eigenvalue times the identity. Write `z_score(A, B)`: by how many standard "
+        "deviations `<A, B>` lies above that mean.",
+        solution=z_score,
+        inputs=_grams,
+        hints=(
+            "The mean eigenvalue is the trace divided by d.",
+            "<A0, B0> = <A, B> - tr(A) tr(B) / d, so z = cos(A0, B0) * sqrt((d - 1)(d + 2) / 2).",
+        ),
+        mistakes={
+            "chance is still in it: take the mean eigenvalue off both Grams first": lambda A, B: _z(A, B, shift=False),
+            "the 2 in the variance is missing": lambda A, B: _z(A, B, factor=1),
+            "this is rho, the cosine: multiply by sqrt((d - 1)(d + 2) / 2) to get standard deviations": lambda A, B: (
+                z_score(A, B) / ((len(A) - 1) * (len(A) + 2) / 2) ** 0.5
+            ),
+            "you divided by the variance: divide by its root": lambda A, B: (
+                ((A * B).sum() - A.trace() * B.trace() / len(A)) / _variance(A, B)
+            ),
+        },
+        alternatives=(
+            lambda A, B: ((A * B).sum() - A.trace() * B.trace() / len(A)) / _variance(A, B) ** 0.5,
+            lambda A, B: _z(A.double(), B.double()),
+        ),
+    ),
+    Exercise(
+        id="04.5",
+        title="Do two metrics rank alike?",
+        stars=2,
+        task="Write `spearman(x, y)`, the correlation of the ranks of two vectors (no value occurs twice): 1 where both "
+        "put the pairs in the same order, however differently they are scaled.",
+        solution=spearman,
+        inputs=lambda: (seeded(19, seed=5).exp(), seeded(19, seed=5).exp() + seeded(19, seed=6)),
+        hints=(
+            "argsort says which value comes first; a rank says at which place a value comes.",
+            "x.argsort().argsort() are the ranks; torch.corrcoef takes the two as rows.",
+        ),
+        mistakes={
+            "this correlates the values: take their ranks first": lambda x, y: torch.corrcoef(torch.stack([x, y]))[
+                0, 1
+            ],
+            "one argsort gives the order, not the ranks: apply it twice": lambda x, y: torch.corrcoef(
+                torch.stack([x.argsort().float(), y.argsort().float()])
+            )[0, 1],
+            "one of the two is ranked downwards: the sign is flipped": lambda x, y: spearman(x, -y),
+        },
+        alternatives=(
+            lambda x, y: (
+                1 - 6 * ((x.argsort().argsort() - y.argsort().argsort()) ** 2).sum() / (len(x) * (len(x) ** 2 - 1))
+            ),
+            lambda x, y: torch.corrcoef(torch.stack([(v[:, None] > v).sum(dim=1).float() for v in (x, y)]))[0, 1],
+        ),
+    ),
+    Exercise(
+        id="04.6",
+        title="What is really sent",
+        stars=2,
+        task="A source wrote `out` (`[tokens, d_model]`) on some text; the destination reads it with `W_in` after its norm "
+        "divided it by `scale`. Write `weighted(out, W_in, scale)`: the root mean square over tokens of the part of the "
+        "destination's input that comes from the source and varies (that is, after taking off the mean over tokens).",
+        solution=weighted,
+        inputs=lambda: (seeded(17, 7, seed=8) + 1, seeded(7, 13, seed=9), 3.0),
+        hints=(
+            "Take the mean over tokens off `out` first: what never changes can stand in the bias.",
+            "The squared Frobenius norm sums over tokens and neurons; the mean over tokens divides it by len(out).",
+        ),
+        mistakes={
+            "the constant part is still in it: take the mean over tokens off": lambda out, W_in, scale: (
+                torch.linalg.norm(out @ W_in) / len(out) ** 0.5 / scale
+            ),
+            "the mean is taken over the wrong axis: over tokens, not over coordinates": lambda out, W_in, scale: (
+                torch.linalg.norm((out - out.mean(dim=1, keepdim=True)) @ W_in) / len(out) ** 0.5 / scale
+            ),
+            "the destination's scale is missing": lambda out, W_in, scale: weighted(out, W_in, 1.0),
+            "this is a sum over tokens: a root mean square divides by the root of their number": (
+                lambda out, W_in, scale: weighted(out, W_in, scale) * len(out) ** 0.5
+            ),
+        },
+        alternatives=(
+            lambda out, W_in, scale: ((out @ W_in / scale).var(dim=0, correction=0).sum()) ** 0.5,
+            lambda out, W_in, scale: ((torch.cov(out.T, correction=0) * (W_in @ W_in.T)).sum()) ** 0.5 / scale,
+        ),
+    ),
+]
+
+QUIZ = [
+    Question(
+        "A pair has a normalised coupling equal to `1/sqrt(d_model)` in an RMSNorm model. That means ...",
+        ["the two are disconnected", "they overlap as random directions do", "they are strongly aligned"],
+        "they overlap as random directions do",
+        "Chance is not zero: random directions overlap by 1/sqrt(d).",
+    ),
+    Question(
+        "Which of these needs `W_out` and `W_in` of the same pair multiplied out?",
+        ["the raw norm", "z", "the strongest pair of neurons"],
+        "the strongest pair of neurons",
+        "Norms and their null need only the two Gram matrices; single entries need the product.",
+    ),
+    Question(
+        "z = 40 for one pair and z = 4 for another. Then the first ...",
+        [
+            "sends ten times as much",
+            "is further from what random directions would do",
+            "matters more for the output",
+        ],
+        "is further from what random directions would do",
+        "Significance is not effect: z knows neither sizes nor activations.",
+    ),
+]

@@ -1,0 +1,15 @@
+"""Figures that say what they show: charts, and the look that every chapter shares."""
+
+from rsutils.drawing.charts import OKABE_ITO, POSITIVE_IS_RED, Figure, bars, finish, heatmap, histogram, lines, scatter
+
+__all__ = [
+    "OKABE_ITO",
+    "POSITIVE_IS_RED",
+    "Figure",
+    "bars",
+    "finish",
+    "heatmap",
+    "histogram",
+    "lines",
+    "scatter",
+]

@@ -1,0 +1,168 @@
+"""Chapter 05: what heads attend to, and what is lost without one of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from rsutils.errors import CourseError
+from rsutils.heads.scores import rotation
+from rsutils.models import tokens
+
+# Heads of GPT-2 small by what they were published to do: Wang et al. 2022, "Interpretability in the Wild: a
+# Circuit for Indirect Object Identification in GPT-2 small", sections 3.1 to 3.3.
+GPT2_SMALL_HEADS = {
+    "previous token": ["L2H2", "L4H11"],
+    "duplicate token": ["L0H1", "L0H10", "L3H0"],
+    "induction": ["L5H5", "L5H8", "L5H9", "L6H9"],
+    "S-inhibition": ["L7H3", "L7H9", "L8H6", "L8H10"],
+    "name mover": ["L9H6", "L9H9", "L10H0"],
+    "negative name mover": ["L10H7", "L11H10"],
+}
+
+
+def published_heads(model: TransformerBridge) -> dict[str, list[str]]:
+    """Published roles of the model's heads: known for GPT-2 small, empty for any other model."""
+    return GPT2_SMALL_HEADS if model.info.name in ("gpt2", "openai-community/gpt2") else {}
+
+
+def repeated_tokens(
+    model: TransformerBridge, length: int = 30, batch: int = 4, seed: int = 0
+) -> Int[Tensor, "batch pos"]:
+    """``batch`` rows of BOS + span + span, a span being ``length`` different random tokens; pos = 1 + 2 * length.
+
+    Raises:
+        CourseError: that is longer than the model's context, or its vocabulary has too few tokens.
+    """
+    special = set(model.tokenizer.all_special_ids)
+    usable = torch.tensor([i for i in range(min(model.cfg.d_vocab, len(model.tokenizer))) if i not in special])
+    longest = min((model.cfg.n_ctx - 1) // 2, len(usable))
+    if not 2 <= length <= longest:
+        raise CourseError(f"expected a span of 2 to {longest} tokens, got {length}")
+    generator = torch.Generator().manual_seed(seed)
+    spans = torch.stack([usable[torch.randperm(len(usable), generator=generator)[:length]] for _ in range(batch)])
+    bos = torch.full((batch, 1), model.tokenizer.bos_token_id)
+    return torch.cat([bos, spans, spans], dim=1)
+
+
+def attend(
+    model: TransformerBridge, ids: Int[Tensor, "batch pos"]
+) -> tuple[Float[Tensor, "layer batch head query_pos key_pos"], Float[Tensor, ""]]:
+    """Every head's attention pattern, and the mean loss in nats on the second copy of ``repeated_tokens``.
+
+    The first token of the copy is left out of the loss: nothing foretells it.
+    """
+    losses, cache = model.run_with_cache(
+        ids,
+        return_type="loss",
+        loss_per_token=True,  # entry i is the loss on token i + 1
+        names_filter=lambda name: name.endswith("attn.hook_pattern"),
+    )
+    pattern = torch.stack([cache["pattern", layer] for layer in range(model.cfg.n_layers)])
+    return pattern, losses[:, (ids.shape[1] + 1) // 2 :].mean()
+
+
+def head_scores(
+    pattern: Float[Tensor, "layer batch head query_pos key_pos"],
+) -> dict[str, Float[Tensor, "layer head"]]:
+    """Mean attention, on rows of ``repeated_tokens``, that a head pays where its role would have it look.
+
+    All from the second copy: ``"previous token"`` to the position before, ``"duplicate token"`` to the same
+    token in the first copy, ``"induction"`` to the token after that (Olsson et al. 2022, "In-context Learning
+    and Induction Heads", definition by prefix matching).
+    """
+    length = (pattern.shape[-1] - 1) // 2
+    behind = {"previous token": 1, "duplicate token": length, "induction": length - 1}
+    queries = range(length + 1, 2 * length + 1)
+    return {
+        role: torch.stack([pattern[..., q, q - distance] for q in queries]).mean(dim=(0, 2))
+        for role, distance in behind.items()
+    }
+
+
+def best_role(scores: dict[str, Float[Tensor, "layer head"]], label: str) -> tuple[str, float]:
+    """The role of ``head_scores`` in which the head called ``label`` scores highest, and that score.
+
+    >>> best_role({"previous token": torch.tensor([[0.1, 0.9]]), "induction": torch.tensor([[0.25, 0.2]])}, "L0H0")
+    ('induction', 0.25)
+    """
+    layer, head = map(int, label.removeprefix("L").split("H"))
+    own = {role: score[layer, head].item() for role, score in scores.items()}
+    return max(own.items(), key=lambda item: item[1])
+
+
+@contextmanager
+def without(model: TransformerBridge, layer: int, head: int) -> Iterator[TransformerBridge]:
+    """Inside the ``with``, one head's output is replaced by its mean over batch and positions (mean ablation)."""
+
+    def ablate(z, hook):
+        is_head = torch.arange(z.shape[2])[:, None] == head
+        return torch.where(is_head, z.mean(dim=(0, 1)), z)
+
+    with model.hooks(fwd_hooks=[(f"blocks.{layer}.attn.hook_z", ablate)]):
+        yield model
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What mean-ablating each head does, on one batch of ``repeated_tokens``; NaN where the destination is not later.
+
+    Attributes:
+        pattern: mean total variation distance (0 to 1) between the destination's attention with and without
+            the source, over the queries of the second copy.
+        induction: how far the destination's induction score falls.
+        loss: how far the loss on the second copy rises, in nats.
+    """
+
+    pattern: Float[Tensor, "source destination"]
+    induction: Float[Tensor, "source destination"]
+    loss: Float[Tensor, " source"]
+
+
+def effects(model: TransformerBridge, ids: Int[Tensor, "batch pos"]) -> Effects:
+    """Ablate every head in turn: one forward pass a head."""
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    copy = slice((ids.shape[1] + 1) // 2, None)
+    before, loss_before = attend(model, ids)
+    found = Effects(*(torch.full((n_layers * n_heads,) * k, torch.nan) for k in (2, 2, 1)))
+    for source in range(n_layers * n_heads):
+        layer, head = divmod(source, n_heads)
+        later = slice((layer + 1) * n_heads, None)
+        with without(model, layer, head):
+            after, loss = attend(model, ids)
+        found.loss[source] = loss - loss_before
+        distance = (after - before)[..., copy, :].abs().sum(-1).mean(dim=(1, 3)) / 2
+        drop = head_scores(before)["induction"] - head_scores(after)["induction"]
+        found.pattern[source, later] = distance.flatten()[later]
+        found.induction[source, later] = drop.flatten()[later]
+    return found
+
+
+def token_table(
+    model: TransformerBridge, text: str, layer: int, head: int, circuit: str, offset: int = 1
+) -> tuple[list[str], Float[Tensor, "token other"]]:
+    """One circuit of one head between the tokens of ``text``, as if it read their embeddings (direct path).
+
+    ``"OV"``: row = attended token, column = token whose logit changes, relative to the vocabulary's mean and
+    before the final norm. ``"QK"``: row = query, column = key ``offset`` tokens behind, attention score before
+    the softmax. Embeddings are scaled to root mean square 1, as the norm before the head does; positions and
+    biases are left out.
+
+    Raises:
+        CourseError: the text is empty or too long.
+    """
+    ids = list(dict.fromkeys(tokens(model, text)[0].tolist()))
+    attn = model.blocks[layer].attn
+    group = head // (len(attn.W_Q) // len(attn.W_K))
+    embedded = torch.nn.functional.rms_norm(model.W_E[ids], (model.cfg.d_model,))
+    if circuit == "OV":
+        logits = embedded @ attn.W_V[group] @ attn.W_O[head]
+        table = logits @ model.W_U[:, ids] - (logits @ model.W_U.mean(dim=1))[:, None]
+    else:
+        queries = embedded @ attn.W_Q[head] @ rotation(model, offset)
+        table = queries @ (embedded @ attn.W_K[group]).T / model.cfg.d_head**0.5
+    return model.to_str_tokens(torch.tensor(ids), prepend_bos=False), table

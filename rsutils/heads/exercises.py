@@ -1,0 +1,360 @@
+"""Exercises of chapter 05."""
+
+import torch
+
+from rsutils.teaching.checks import Exercise
+from rsutils.teaching.questions import Question
+
+
+def tensors(*shapes, seed=0):
+    """Seeded standard normal tensors of these shapes."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+
+
+# 05.1
+
+
+def induction_score(pattern, length):
+    return sum(pattern[q, q - length + 1] for q in range(length + 1, 2 * length + 1)) / length
+
+
+def duplicate_score(pattern, length):
+    return sum(pattern[q, q - length] for q in range(length + 1, 2 * length + 1)) / length
+
+
+def token_before(pattern, length):
+    return sum(pattern[q, q - length - 1] for q in range(length + 1, 2 * length + 1)) / length
+
+
+def whole_diagonal(pattern, length):
+    return pattern.diagonal(-(length - 1)).mean()
+
+
+def key_as_row(pattern, length):
+    return induction_score(pattern.T, length)
+
+
+def induction_by_diagonal(pattern, length):
+    return pattern.diagonal(1 - length)[2:].mean()
+
+
+# 05.2
+
+
+def into_query(x, W_V_source, W_O_source, W_Q_destination):
+    return x @ W_V_source @ W_O_source @ W_Q_destination
+
+
+def backwards(x, W_V_source, W_O_source, W_Q_destination):
+    return x @ (W_Q_destination.T @ W_V_source @ W_O_source).T
+
+
+def source_left_out(x, W_V_source, W_O_source, W_Q_destination):
+    return x @ W_Q_destination
+
+
+def with_residual(x, W_V_source, W_O_source, W_Q_destination):
+    return (x + x @ W_V_source @ W_O_source) @ W_Q_destination
+
+
+def circuit_first(x, W_V_source, W_O_source, W_Q_destination):
+    W_OV = W_V_source @ W_O_source
+    return torch.einsum("pi,ij,jh->ph", x, W_OV, W_Q_destination)
+
+
+# 05.3
+
+
+def k_composition(W_V_source, W_O_source, W_Q_destination, W_K_destination):
+    W_OV = W_V_source @ W_O_source
+    W_QK = W_Q_destination @ W_K_destination.T
+    return (W_OV @ W_QK.T).norm() / (W_OV.norm() * W_QK.norm())
+
+
+def q_composition(W_V_source, W_O_source, W_Q_destination, W_K_destination):
+    return k_composition(W_V_source, W_O_source, W_K_destination, W_Q_destination)
+
+
+def k_norm(W_V_source, W_O_source, W_Q_destination, W_K_destination):
+    return (W_V_source @ W_O_source @ W_K_destination @ W_Q_destination.T).norm()
+
+
+def backward_k(W_V_source, W_O_source, W_Q_destination, W_K_destination):
+    return k_composition(W_O_source.T, W_V_source.T, W_Q_destination, W_K_destination)
+
+
+def k_spectral(W_V_source, W_O_source, W_Q_destination, W_K_destination):
+    W_OV = W_V_source @ W_O_source
+    W_KQ = W_K_destination @ W_Q_destination.T
+    return torch.linalg.matrix_norm(W_OV @ W_KQ, 2) / (
+        torch.linalg.matrix_norm(W_OV, 2) * torch.linalg.matrix_norm(W_KQ, 2)
+    )
+
+
+def k_from_singular_values(W_V_source, W_O_source, W_Q_destination, W_K_destination):
+    W_OV, W_KQ = W_V_source @ W_O_source, W_K_destination @ W_Q_destination.T
+    sizes = [torch.linalg.svdvals(W).square().sum().sqrt() for W in (W_OV @ W_KQ, W_OV, W_KQ)]
+    return sizes[0] / sizes[1] / sizes[2]
+
+
+# 05.4
+
+
+def thin_norm(W_V, W_O):
+    return ((W_V.T @ W_V) * (W_O @ W_O.T)).sum().sqrt()
+
+
+def product_of_norms(W_V, W_O):
+    return W_V.norm() * W_O.norm()
+
+
+def root_forgotten(W_V, W_O):
+    return ((W_V.T @ W_V) * (W_O @ W_O.T)).sum()
+
+
+def norm_of_grams(W_V, W_O):
+    return ((W_V.T @ W_V) @ (W_O @ W_O.T)).norm()
+
+
+def by_qr(W_V, W_O):
+    return (torch.linalg.qr(W_V).R @ W_O).norm()
+
+
+# 05.5
+
+
+def null_z(write, read):
+    d = write.shape[1]
+    write_gram, read_gram = write @ write.T, read @ read.T
+    write_spread = (write_gram**2).sum() / write_gram.trace() ** 2
+    read_spread = (read_gram**2).sum() / read_gram.trace() ** 2
+    score = (write @ read.T).norm() / (write.norm() * read.norm())
+    deviation = (2 / ((d - 1) * (d + 2)) * (write_spread - 1 / d) * (read_spread - 1 / d)).sqrt()
+    return (score**2 - 1 / d) / deviation
+
+
+def score_not_squared(write, read):
+    d = write.shape[1]
+    score = (write @ read.T).norm() / (write.norm() * read.norm())
+    return null_z(write, read) * (score - 1 / d) / (score**2 - 1 / d)
+
+
+def root_mean(write, read):
+    d = write.shape[1]
+    score = (write @ read.T).norm() / (write.norm() * read.norm())
+    return null_z(write, read) * (score - d**-0.5) / (score**2 - 1 / d)
+
+
+def flat_spectra(write, read):
+    d, h = write.shape[1], write.shape[0]
+    score = (write @ read.T).norm() / (write.norm() * read.norm())
+    return (score**2 - 1 / d) / ((2 / ((d - 1) * (d + 2))) ** 0.5 * (1 / h - 1 / d))
+
+
+def null_z_from_singular_values(write, read):
+    d = write.shape[1]
+    p, q = (torch.linalg.svdvals(W) ** 2 for W in (write, read))
+    p, q = p / p.sum(), q / q.sum()
+    share = (write @ read.T).square().sum() / (write.square().sum() * read.square().sum())
+    variance = 2 * (p.square().sum() - 1 / d) * (q.square().sum() - 1 / d) / ((d - 1) * (d + 2))
+    return (share - 1 / d) / variance.sqrt()
+
+
+# 05.6
+
+
+def mean_ablate(z, head):
+    z = z.clone()
+    z[:, :, head] = z[:, :, head].mean(dim=(0, 1))
+    return z
+
+
+def zero_ablate(z, head):
+    z = z.clone()
+    z[:, :, head] = 0
+    return z
+
+
+def ablate_position(z, head):
+    z = z.clone()
+    z[:, head] = z.mean(dim=(0, 1))
+    return z
+
+
+def mean_over_batch(z, head):
+    z = z.clone()
+    z[:, :, head] = z[:, :, head].mean(dim=0)
+    return z
+
+
+def mean_of_everything(z, head):
+    z = z.clone()
+    z[:, :, head] = z.mean(dim=(0, 1, 2))
+    return z
+
+
+def mean_ablate_by_where(z, head):
+    chosen = torch.arange(z.shape[2])[:, None] == head
+    return torch.where(chosen, z.mean(dim=(0, 1)), z)
+
+
+FACTORS = ((23, 5), (5, 23), (23, 5), (23, 5))
+
+EXERCISES = [
+    Exercise(
+        id="05.1",
+        title="The induction score",
+        stars=2,
+        task="Write `induction_score(pattern, length)` for one head's attention pattern `[query, key]` on BOS + span + "
+        "span, each span `length` tokens long: the mean attention that a query in the second copy pays to the token "
+        "**after** its first copy.",
+        solution=induction_score,
+        inputs=lambda: (tensors((27, 27))[0].softmax(-1).tril(), 13),
+        hints=(
+            "The queries are at positions length + 1 to 2 * length (position 0 is BOS).",
+            "The first copy of query q is at q - length; the token after it is at q - length + 1.",
+        ),
+        mistakes={
+            "that is the duplicate-token score: it looks at the first copy itself": duplicate_score,
+            "that is the token before the first copy; induction looks at the one after": token_before,
+            "the diagonal is right, but it begins with two queries of the first copy": whole_diagonal,
+            "rows are queries and columns are keys; you have them the other way round": key_as_row,
+        },
+        alternatives=(induction_by_diagonal,),
+    ),
+    Exercise(
+        id="05.2",
+        title="What one head adds to another's query",
+        stars=1,
+        task="Write `into_query(x, W_V_source, W_O_source, W_Q_destination)`. The source head attends to a position "
+        "whose (normalised) stream vector is `x`, and writes what it found to the stream; the destination's query "
+        "weights read it. Return what arrives there. `x` has shape `[pos, d_model]`, the answer `[pos, d_head]`.",
+        solution=into_query,
+        inputs=lambda: tensors((7, 23), (23, 5), (5, 23), (23, 5)),
+        hints=(
+            "Vectors are rows and multiply from the left: follow x through the weights in the order it meets them.",
+            "x is read by W_V, written by W_O, and read again by W_Q: three products from the left.",
+        ),
+        mistakes={
+            "that is `W_Q.T @ W_OV`: the shapes fit, and it sends x through the source's circuit backwards": backwards,
+            "that is what the destination reads from x itself; the source head is missing": source_left_out,
+            "that is x and the source's output together; only what the source adds is asked for": with_residual,
+        },
+        alternatives=(circuit_first,),
+    ),
+    Exercise(
+        id="05.3",
+        title="K-composition",
+        stars=2,
+        task="Write `k_composition(W_V_source, W_O_source, W_Q_destination, W_K_destination)`: the norm of the source's "
+        "OV circuit composed with the **key** side of the destination's QK circuit, over the product of the two "
+        "circuits' norms. Here you may multiply the circuits out.",
+        solution=k_composition,
+        inputs=lambda: tensors(*FACTORS),
+        hints=(
+            "`W_QK = W_Q @ W_K.T` is asked by the query on its left and answered by the key on its right.",
+            "The source's output must meet W_K first, so compose `W_OV @ W_QK.T`; `.norm()` is the Frobenius norm.",
+        ),
+        mistakes={
+            "that is Q-composition: the source's output meets W_Q first": q_composition,
+            "that is the norm of the composed circuits: divide by the norms of both": k_norm,
+            "the source's OV circuit stands backwards: what it reads is compared, not what it writes": backward_k,
+            "those are spectral norms (largest singular value); the Frobenius norm is asked for": k_spectral,
+        },
+        alternatives=(k_from_singular_values,),
+    ),
+    Exercise(
+        id="05.4",
+        title="The norm of a circuit that is never multiplied out",
+        stars=2,
+        task="Write `thin_norm(W_V, W_O)`: the Frobenius norm of `W_V @ W_O` without making any "
+        "`d_model x d_model` matrix. `W_V` is `[d_model, d_head]`, `W_O` is `[d_head, d_model]`. (The checker's "
+        "`d_model` is so large that the whole product would take a hundred megabytes.)",
+        solution=thin_norm,
+        inputs=lambda: tensors((5003, 3), (3, 5003)),
+        hints=(
+            "`norm(M)**2 == trace(M.T @ M)`, and a trace lets you move factors round in a circle.",
+            "`trace(W_O.T @ W_V.T @ W_V @ W_O) == trace((W_V.T @ W_V) @ (W_O @ W_O.T))`: two small matrices.",
+        ),
+        mistakes={
+            "that is the product of the two norms, which only bounds the norm of the product": product_of_norms,
+            "that is the square: take the root": root_forgotten,
+            "the two small Gram matrices meet in a trace, not in a norm": norm_of_grams,
+        },
+        alternatives=(by_qr,),
+    ),
+    Exercise(
+        id="05.5",
+        title="How surprising is this score?",
+        stars=3,
+        task="Write `null_z(write, read)` for thin factors of shape `[d_head, d]`: by how many standard deviations "
+        "does score² (the squared norm of `write @ read.T` over the two squared norms) exceed its mean if a random "
+        "rotation of the `d` dimensions stood between them? Mean: `1/d`. Variance: "
+        "`2 (p - 1/d) (q - 1/d) / ((d - 1) (d + 2))`, where `p` and `q` are the spreads of the two spectra, "
+        "`sum(s**4) / sum(s**2)**2`.",
+        solution=null_z,
+        inputs=lambda: tensors((5, 23), (5, 23)),
+        hints=(
+            "The sums over singular values need no SVD: `sum(s**2)` is the trace of `write @ write.T`.",
+            "and `sum(s**4)` is the sum of the squares of that matrix' entries.",
+        ),
+        mistakes={
+            "the score's square has mean 1/d, not the score": score_not_squared,
+            "1/sqrt(d) is the root mean square, not the mean; compare squares": root_mean,
+            "that holds for equal singular values; use each circuit's own spread": flat_spectra,
+        },
+        alternatives=(null_z_from_singular_values,),
+    ),
+    Exercise(
+        id="05.6",
+        title="Take one head away",
+        stars=1,
+        task="Write `mean_ablate(z, head)`: a copy of `z` (`hook_z`, shape `[batch, pos, head, d_head]`) in which that "
+        "head's output is its mean over batch and positions everywhere. Leave the given tensor as it is.",
+        solution=mean_ablate,
+        inputs=lambda: (*tensors((3, 11, 5, 7)), 2),
+        hints=(
+            "`z[:, :, head]` has shape [batch, pos, d_head]; which of its dimensions does the mean take?",
+            "`.mean(dim=(0, 1))` leaves one vector of d_head numbers, which fits every batch row and position.",
+        ),
+        mistakes={
+            "that is zero ablation, which also takes away the head's constant part": zero_ablate,
+            "that replaces a position, not a head: heads are the third dimension": ablate_position,
+            "that is the mean over the batch alone: positions still differ": mean_over_batch,
+            "that is the mean of all heads, not of this one": mean_of_everything,
+        },
+        alternatives=(mean_ablate_by_where,),
+    ),
+]
+
+QUIZ = [
+    Question(
+        "An induction head reads a previous-token head's output with its ...",
+        ["queries", "keys", "values"],
+        "keys",
+        "The position after the first copy must announce which token came before it: that is what its key says.",
+    ),
+    Question(
+        "What arrives in the query of head 2 from head 1 at a position whose vector is `x`?",
+        ["`x @ W_OV1 @ W_Q2`", "`W_Q2.T @ W_OV1 @ x`", "`x @ W_Q2 @ W_OV1`"],
+        "`x @ W_OV1 @ W_Q2`",
+        "Written first, read second, vectors on the left.",
+    ),
+    Question(
+        "A pair has z = 40. This shows that ...",
+        [
+            "ablating the source will change the destination",
+            "the two circuits' directions did not meet by chance",
+            "the composition score is near 1",
+        ],
+        "the two circuits' directions did not meet by chance",
+        "z measures surprise, not size and not effect.",
+    ),
+    Question(
+        "In a model with rotary positions, which composition depends on the distance between tokens?",
+        ["V only", "Q and K", "all three"],
+        "Q and K",
+        "The rotation stands between W_Q and W_K.T; the OV circuits have none.",
+    ),
+]

@@ -1,0 +1,175 @@
+"""Load a model for the course: the embedded one, a local Hugging Face directory, or a hub id."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import transformers
+from jaxtyping import Int
+from safetensors.torch import load_file
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+
+from rsutils.errors import CourseError
+from rsutils.models import files
+from rsutils.models.weights import fold_and_centre
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model to choose: its parameters (0: to be counted), the megabytes to download, and what differs in it.
+
+    GPT-2's and Pythia's files hold their causal masks too, so they are larger than their parameters.
+    """
+
+    n_params: int
+    megabytes: int
+    differs: str
+
+
+CHOICES = {
+    "embedded": Choice(0, 0, "ours, small, offline: the GPT-2 architecture on a world of short stories"),
+    "gpt2": Choice(124_439_808, 548, "the model most papers dissect: learned positions, LayerNorm, GELU"),
+    "gpt2-medium": Choice(354_823_168, 1520, "the same with twice the layers"),
+    "EleutherAI/pythia-70m": Choice(70_426_624, 166, "attention and MLP in parallel: no resid_mid; rotary positions"),
+    "EleutherAI/pythia-160m": Choice(162_322_944, 375, "the same, larger"),
+    "HuggingFaceTB/SmolLM2-135M": Choice(
+        134_515_008,
+        269,
+        "LLaMA style: RMSNorm, gated MLP, rotary positions, three key/value heads for nine queries",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What was loaded and in which state its weights are; shown by ``model.info``."""
+
+    name: str
+    source: str
+    shape: str
+    n_params: int
+    folded: bool
+    centred: bool
+
+    def __repr__(self) -> str:
+        size = f"{self.shape}, {self.n_params / 1e6:.1f} M parameters"
+        norms = "folded into their readers" if self.folded else "not folded"
+        writers = "centred" if self.centred else "not centred"
+        return f"{self.name} ({self.source})\n{size}\nweights: norms {norms}, writers {writers}"
+
+
+def load_model(name: str | os.PathLike | None = None, *, processed: bool = True) -> TransformerBridge:
+    """Load a model on the CPU in float32, norms folded, LayerNorm writers centred, gradients off.
+
+    Args:
+        name: ``None`` takes the environment variable ``RSUTILS_MODEL`` or else ``"embedded"``. Otherwise
+            ``"embedded"``, a checkpoint of it (see ``rsutils.checkpoints()``), a local Hugging Face directory, or a
+            hub id such as ``"gpt2"``, ``"EleutherAI/pythia-70m"``, ``"HuggingFaceTB/SmolLM2-135M"``.
+        processed: False leaves the weights as they are stored, for the lessons that show why they are processed.
+
+    Returns:
+        A TransformerLens ``TransformerBridge``. ``model.info`` says where it came from and how its weights
+        were processed. Its logits equal those of the Hugging Face model.
+
+    Raises:
+        CourseError: unknown name, no network, no or damaged weights, an unsupported architecture, or too
+            little memory; one line that says what to do.
+    """
+    name = str(name or os.environ.get("RSUTILS_MODEL") or "embedded")
+    directory, source, weights = files.locate(name)
+    config = files.read_config(directory, name)
+    files.check_files(directory, name)
+    n_params = files.count_parameters(config)
+    files.check_memory(name, n_params)
+    hf_model, tokenizer = _read_model(directory, name, config, weights)
+    if processed and config.tie_word_embeddings:
+        _untie(hf_model)
+    model = TransformerBridge.boot_transformers(str(directory), hf_model=hf_model, tokenizer=tokenizer, device="cpu")
+    model.enable_compatibility_mode(disable_warnings=True, no_processing=True)
+    centred = processed and fold_and_centre(model)
+    model.requires_grad_(False)
+    model.info = ModelInfo(name, source, _shape(model.cfg), n_params, processed, centred)
+    return model
+
+
+def describe(name: str) -> str:
+    """What a suggested or a loaded model is, what it costs to fetch, and whether one more fits in memory now."""
+    choice = CHOICES.get(name, Choice(0, 0, "your own choice"))
+    n_params = choice.n_params or files.count_parameters(files.read_config(files.locate(name)[0], name))
+    needed, free = files.needed_memory(n_params), files.free_memory()
+    verdict = "fits" if needed < free else "does not fit"
+    return (
+        f"{choice.differs}. {n_params / 1e6:.0f} M parameters, {choice.megabytes} MB to download, "
+        f"{needed / 1e9:.1f} GB of memory needed and {free / 1e9:.1f} GB free: it {verdict}."
+    )
+
+
+def tokens(model: TransformerBridge, text: str) -> Int[Tensor, "1 pos"]:
+    """Tokens of ``text``, after the beginning-of-sequence token if the model takes one; not empty nor too long.
+
+    Raises:
+        CourseError: ``text`` is empty or longer than the model's context.
+    """
+    if not text:
+        raise CourseError("expected some text, got an empty one: type at least one character")
+    ids = model.to_tokens(text, truncate=False)
+    if ids.shape[1] > model.cfg.n_ctx:
+        raise CourseError(
+            f"this text has {ids.shape[1]} tokens and the model reads at most {model.cfg.n_ctx}: shorten it"
+        )
+    return ids
+
+
+def _shape(cfg) -> str:
+    mlp = "gated MLP" if cfg.gated_mlp else "MLP"
+    kv_heads = getattr(cfg, "n_key_value_heads", None) or cfg.n_heads
+    grouped = f" ({kv_heads} key/value heads)" if kv_heads != cfg.n_heads else ""
+    parallel = ", attention and MLP in parallel" if getattr(cfg, "parallel_attn_mlp", False) else ""
+    return (
+        f"{cfg.n_layers} layers, d_model {cfg.d_model}, {cfg.n_heads} heads{grouped}, {mlp} of {cfg.d_mlp}, "
+        f"context {cfg.n_ctx}{parallel}"
+    )
+
+
+def _read_model(directory: Path, name: str, config, weights: Path | None):
+    # Reading from disk takes a moment and needs no bar (downloads keep theirs), and the report on what does not fit
+    # becomes one line below.
+    verbosity = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    hf_model, problem = None, ""
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+        state = {} if weights is None else {"state_dict": load_file(weights)}
+        # The automatic class insists on a directory, which a checkpoint's weights do not come from.
+        loader = getattr(transformers, config.architectures[0]) if state else transformers.AutoModelForCausalLM
+        hf_model, loading = loader.from_pretrained(
+            None if state else directory,
+            config=config,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **state,
+        )
+        # What does not fit, transformers fills with random numbers.
+        if wrong := sorted([*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])]):
+            problem = f"its weights do not fit its config.json: see {wrong[0]}"
+    except Exception as error:  # on damaged files transformers and tokenizers raise all kinds
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
+    finally:
+        transformers.utils.logging.enable_progress_bar()
+        transformers.utils.logging.set_verbosity(verbosity)
+    if problem:  # not inside the except: the error would keep what was half loaded alive
+        del hf_model
+        raise CourseError(f"{name!r} could not be read ({problem}): fetch the model again")
+    hf_model.eval()
+    return hf_model, tokenizer
+
+
+def _untie(hf_model: transformers.PreTrainedModel) -> None:
+    """Give the unembedding its own storage: it is folded and the embedding centred, each differently."""
+    hf_model.lm_head.weight = torch.nn.Parameter(hf_model.lm_head.weight.clone())
+    hf_model.config.tie_word_embeddings = False

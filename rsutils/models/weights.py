@@ -1,0 +1,130 @@
+"""What reads the residual stream and what writes to it, and the form the course keeps these weights in.
+
+TransformerLens's ``enable_compatibility_mode()`` folds to the same weights through several copies of the
+whole model. Writing into the model's own storage needs none, which is what lets a GPT-2-sized model load
+within the 2 GB of a Binder session.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.generalized_components import (
+    BlockBridge,
+    EmbeddingBridge,
+    PosEmbedBridge,
+    UnembeddingBridge,
+)
+
+
+def parts(model: TransformerBridge) -> list[torch.nn.Module]:
+    """The model's parts in the order in which they run: embeddings, blocks, final norm, unembedding."""
+    positions = [model.pos_embed] if model.cfg.positional_embedding_type == "standard" else []
+    return [model.embed, *positions, *model.blocks, model.ln_final, model.unembed]
+
+
+def readers(part: torch.nn.Module) -> list[Float[Tensor, "*heads d_model d_out"]]:
+    """Every weight of the model, or of one of its parts, that reads the residual stream.
+
+    Views on the model's storage: in-place edits edit the model.
+    """
+    match part:
+        case TransformerBridge():
+            return [W for each in parts(part) for W in readers(each)]
+        case BlockBridge():
+            return [W for W, _ in (*attention_readers(part), *mlp_readers(part))]
+        case UnembeddingBridge():
+            return [part.W_U]
+    return []
+
+
+def writers(part: torch.nn.Module) -> list[Float[Tensor, "*rows d_model"]]:
+    """Every weight and bias of the model, or of one of its parts, that writes to the residual stream, as views."""
+    match part:
+        case TransformerBridge():
+            return [W for each in parts(part) for W in writers(each)]
+        case BlockBridge():
+            found = [part.attn.W_O, part.attn.b_O, part.mlp.W_out, part.mlp.b_out]
+            return [tensor for tensor in found if tensor is not None]
+        case EmbeddingBridge() | PosEmbedBridge():
+            return [part.weight]
+    return []
+
+
+def n_directions(model: TransformerBridge) -> int:
+    """How many directions the stream offers: ``d_model``, or one fewer where the writers are centred.
+
+    There nothing is written along all-ones and LayerNorm lets nothing of it be read, so chance has one fewer to choose.
+    """
+    return model.cfg.d_model - model.info.centred
+
+
+def attention_readers(
+    block,
+) -> list[tuple[Float[Tensor, "heads d_model d_head"], Float[Tensor, "heads d_head"] | None]]:
+    """The query, key and value weights of a block with their biases; key and value may have fewer heads."""
+    attn = block.attn
+    return [(attn.W_Q, attn.b_Q), (attn.W_K, attn.b_K), (attn.W_V, attn.b_V)]
+
+
+def mlp_readers(block) -> list[tuple[Float[Tensor, "d_model d_mlp"], Float[Tensor, " d_mlp"] | None]]:
+    """``W_in`` of a block with its bias, and ``W_gate`` where the MLP is gated."""
+    gate = [] if block.mlp.W_gate is None else [(block.mlp.W_gate, None)]
+    return [(block.mlp.W_in, block.mlp.b_in), *gate]
+
+
+def norms(model: TransformerBridge) -> list[tuple[torch.nn.Module, list[tuple[Tensor, Tensor | None]]]]:
+    """Every LayerNorm or RMSNorm between the stream and its readers, with the weights and biases that read it."""
+    found = [
+        pair
+        for block in model.blocks
+        for pair in ((block.ln1, attention_readers(block)), (block.ln2, mlp_readers(block)))
+    ]
+    return [*found, (model.ln_final, [(model.unembed.W_U, model.unembed.b_U)])]
+
+
+def fold_norm(norm: torch.nn.Module, reading: list[tuple[Tensor, Tensor | None]]) -> None:
+    """Move a norm's gain and bias into the weights that read it, in place.
+
+    ``(xhat * w + b) @ W + b_W == xhat @ (w[:, None] * W) + (b @ W + b_W)``. A LayerNorm's output has mean
+    zero, so the mean row of its readers never matters and is removed too (Elhage et al. 2021, "A Mathematical
+    Framework for Transformer Circuits", on handling layer normalization; TransformerLens ``fold_layer_norm``).
+    """
+    bias = getattr(norm, "bias", None)
+    for W, b_W in reading:
+        if bias is not None:
+            b_W += bias @ W
+        W *= norm.weight[:, None]
+        if bias is not None:
+            W -= W.mean(dim=-2, keepdim=True)
+    vars(norm)["gain"] = norm.weight.clone()  # for the lesson on what folding is for
+    norm.weight.fill_(1.0)
+    if bias is not None:
+        bias.zero_()
+
+
+def fold_value_bias(attn) -> None:
+    """Move the value biases into the output bias: a pattern's rows sum to one, so ``b_V @ W_O`` is a constant."""
+    if attn.b_V is None or attn.b_O is None:
+        return
+    b_V = attn.b_V.repeat_interleave(attn.W_O.shape[0] // attn.b_V.shape[0], dim=0)
+    attn.b_O.add_(torch.einsum("hd,hdm->m", b_V, attn.W_O))
+    attn.b_V.zero_()
+
+
+@torch.no_grad()
+def fold_and_centre(model: TransformerBridge) -> bool:
+    """Fold every norm into its readers; in LayerNorm models also centre what writes to the stream.
+
+    The function computed stays the same, logits included (the unembedding is not centred over the
+    vocabulary). Returns whether the writers were centred: RMSNorm keeps the mean, so there centring would
+    change the function and is left out.
+    """
+    is_layer_norm = getattr(model.ln_final, "bias", None) is not None
+    for norm, reading in norms(model):
+        fold_norm(norm, reading)
+    for block in model.blocks:
+        fold_value_bias(block.attn)
+    for writer in writers(model) if is_layer_norm else []:
+        writer -= writer.mean(dim=-1, keepdim=True)
+    return is_layer_norm

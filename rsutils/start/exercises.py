@@ -1,0 +1,191 @@
+"""Exercises of chapter 00: the classical block, the mask, and the stream as a sum."""
+
+import torch
+
+from rsutils.teaching.checks import Exercise, seeded
+from rsutils.teaching.questions import Question
+
+
+def causal_mask(n):
+    return torch.ones(n, n, dtype=torch.bool).tril()
+
+
+def attention_pattern(q, k):
+    scores = q @ k.T / q.shape[-1] ** 0.5
+    mask = torch.ones_like(scores, dtype=torch.bool).tril()
+    return scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+
+
+def head_output(pattern, x, W_V, W_O):
+    return pattern @ (x @ W_V) @ W_O
+
+
+def stream_after(embed, attn_out, mlp_out, layer):
+    stream = embed
+    for i in range(layer + 1):
+        stream = stream + attn_out[i] + mlp_out[i]
+    return stream
+
+
+def who_does_what():
+    return {"W_E": "writes", "W_Q": "reads", "W_O": "writes", "W_in": "reads", "W_out": "writes", "W_U": "reads"}
+
+
+def _swapped():
+    return {name: {"reads": "writes", "writes": "reads"}[role] for name, role in who_does_what().items()}
+
+
+def _scores(q, k):
+    return q @ k.T / q.shape[-1] ** 0.5
+
+
+EXERCISES = [
+    Exercise(
+        id="00.1",
+        title="Who may look at whom",
+        stars=1,
+        task="Write `causal_mask(n)`: a boolean matrix of shape `[query, key]` that is true where the query's position "
+        "may look at the key's position. A position sees itself and everything before it.",
+        solution=causal_mask,
+        inputs=lambda: (7,),
+        hints=(
+            "Row = the position that looks. The last row sees everything.",
+            "torch has `tril` and `triu`: which one?",
+        ),
+        mistakes={
+            "this lets every position look at the future: rows are queries, so the true part is the lower triangle": (
+                lambda n: torch.ones(n, n, dtype=torch.bool).triu()
+            ),
+            "a position may also look at itself: the diagonal belongs to the mask": (
+                lambda n: torch.ones(n, n, dtype=torch.bool).tril(-1)
+            ),
+            "everything may look at everything here: that is an encoder": (
+                lambda n: torch.ones(n, n, dtype=torch.bool)
+            ),
+        },
+        alternatives=(lambda n: torch.arange(n)[:, None] >= torch.arange(n)[None, :],),
+    ),
+    Exercise(
+        id="00.2",
+        title="A pattern from queries and keys",
+        stars=2,
+        task="Write `attention_pattern(q, k)` for one head: `q` and `k` have shape `[pos, d_head]`, the result has shape "
+        "`[query, key]` and rows that sum to one. Do not forget the causal mask.",
+        solution=attention_pattern,
+        inputs=lambda: (seeded(11, 5), seeded(11, 5, seed=1)),
+        hints=(
+            "Scores first (a product divided by the square root of `d_head`), then the mask, then a softmax.",
+            "Set the forbidden scores to minus infinity before the softmax over the last axis.",
+        ),
+        mistakes={
+            "the causal mask is missing: position 0 looks at the future": lambda q, k: _scores(q, k).softmax(dim=-1),
+            "the scores are not divided by the square root of d_head": lambda q, k: (
+                (q @ k.T).masked_fill(~causal_mask(len(q)), -torch.inf).softmax(dim=-1)
+            ),
+            "the softmax runs over queries: it has to run over keys, the last axis": lambda q, k: (
+                _scores(q, k).masked_fill(~causal_mask(len(q)), -torch.inf).softmax(dim=0)
+            ),
+            "masked scores were set to 0, and exp(0) is 1: set them to minus infinity": lambda q, k: (
+                _scores(q, k).masked_fill(~causal_mask(len(q)), 0).softmax(dim=-1)
+            ),
+        },
+        alternatives=(
+            lambda q, k: torch.nn.functional.scaled_dot_product_attention(
+                q[None], k[None], torch.eye(len(q))[None], is_causal=True
+            )[0],
+        ),
+    ),
+    Exercise(
+        id="00.3",
+        title="What a head writes",
+        stars=2,
+        task="Write `head_output(pattern, x, W_V, W_O)`: what one head adds to the stream at every position. `pattern` is "
+        "`[query, key]`, `x` is `[pos, d_model]` (what the head reads), the result is `[pos, d_model]`.",
+        solution=head_output,
+        inputs=lambda: (seeded(11, 11).softmax(-1), seeded(11, 7), seeded(7, 3, seed=1), seeded(3, 7, seed=2)),
+        hints=(
+            "Vectors are rows: read the formula from left to right.",
+            "`x @ W_V` are the values; the pattern mixes them.",
+        ),
+        mistakes={
+            "the pattern is transposed: here every key collects from its queries": (
+                lambda pattern, x, W_V, W_O: pattern.T @ x @ W_V @ W_O
+            ),
+            "the pattern is not used: nothing moves between positions": lambda pattern, x, W_V, W_O: x @ W_V @ W_O,
+            "this averages all positions alike: weight them with the pattern": (
+                lambda pattern, x, W_V, W_O: (x @ W_V @ W_O).mean(0, keepdim=True).expand(len(x), -1)
+            ),
+        },
+        alternatives=(lambda pattern, x, W_V, W_O: torch.einsum("qk,km,mh,hn->qn", pattern, x, W_V, W_O),),
+    ),
+    Exercise(
+        id="00.4",
+        title="The stream is a sum",
+        stars=1,
+        task="Write `stream_after(embed, attn_out, mlp_out, layer)`: the stream after block `layer` (counted from 0). "
+        "`embed` is `[pos, d_model]` (positions included), `attn_out` and `mlp_out` are `[n_layers, pos, d_model]`.",
+        solution=stream_after,
+        inputs=lambda: (seeded(7, 11), seeded(5, 7, 11, seed=1), seeded(5, 7, 11, seed=2), 2),
+        hints=(
+            "Start with the embedding and add.",
+            "Block 2 comes after blocks 0 and 1: three attention and three MLP outputs.",
+        ),
+        mistakes={
+            "the embedding is missing: the stream does not start from zero": lambda embed, attn_out, mlp_out, layer: (
+                attn_out[: layer + 1].sum(0) + mlp_out[: layer + 1].sum(0)
+            ),
+            "layer 0 is missing: a sum that starts at layer 1 drops two writes": lambda embed, attn_out, mlp_out, layer: (
+                embed + attn_out[1 : layer + 1].sum(0) + mlp_out[1 : layer + 1].sum(0)
+            ),
+            "the last block is missing: `range(layer)` stops before `layer`": lambda embed, attn_out, mlp_out, layer: (
+                embed + attn_out[:layer].sum(0) + mlp_out[:layer].sum(0)
+            ),
+            "a block adds to the stream, it does not replace it": lambda embed, attn_out, mlp_out, layer: (
+                attn_out[layer] + mlp_out[layer]
+            ),
+        },
+        alternatives=(
+            lambda embed, attn_out, mlp_out, layer: embed + (attn_out + mlp_out)[: layer + 1].sum(dim=0),
+            lambda embed, attn_out, mlp_out, layer: embed + attn_out.cumsum(0)[layer] + mlp_out.cumsum(0)[layer],
+        ),
+    ),
+    Exercise(
+        id="00.5",
+        title="Readers and writers",
+        stars=1,
+        task="Fill the dictionary: for each of `W_E`, `W_Q`, `W_O`, `W_in`, `W_out`, `W_U` say whether it `'reads'` the "
+        "stream or `'writes'` to it.",
+        solution=who_does_what,
+        inputs=tuple,
+        hints=("Where does `d_model` stand in its shape?", "`[d_model, ...]` reads, `[..., d_model]` writes."),
+        mistakes={
+            "all six are the wrong way round: `x @ W` with x from the stream is a reading": _swapped,
+            "W_E has shape [d_vocab, d_model]: it writes, a row for every token": (
+                lambda: who_does_what() | {"W_E": "reads"}
+            ),
+            "W_U has shape [d_model, d_vocab]: the logits are its reading of the last stream": (
+                lambda: who_does_what() | {"W_U": "writes"}
+            ),
+        },
+        alternatives=(lambda: dict(reversed(who_does_what().items())),),
+    ),
+]
+
+QUIZ = [
+    Question(
+        "Which of these writes to the stream?",
+        ["`W_in`", "`W_Q`", "`W_out`", "`W_U`"],
+        "`W_out`",
+        "Its last axis is `d_model`: each row is a vector of the stream.",
+    ),
+    Question(
+        "A head in block 5 wants to use what an MLP in block 2 found. How does it get it?",
+        [
+            "through a wire from block 2 to block 5",
+            "by reading the stream, where it was added",
+            "from block 4, which passes it on",
+        ],
+        "by reading the stream, where it was added",
+        "Nothing is replaced on the way: what was added in block 2 is a term of the sum that block 5 reads.",
+    ),
+]

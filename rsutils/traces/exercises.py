@@ -1,0 +1,305 @@
+"""Exercises of chapter 02."""
+
+import torch
+
+from rsutils.teaching.checks import Exercise
+from rsutils.teaching.questions import Question
+
+
+def random(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def streams(embed, attn_outs, mlp_outs):
+    return embed + (attn_outs + mlp_outs).cumsum(dim=0)
+
+
+def streams_by_loop(embed, attn_outs, mlp_outs):
+    found = []
+    for attn_out, mlp_out in zip(attn_outs, mlp_outs, strict=True):
+        embed = embed + attn_out + mlp_out
+        found.append(embed)
+    return torch.stack(found)
+
+
+def growth_factor(norms):
+    layers = torch.arange(len(norms), dtype=norms.dtype)
+    layers = layers - layers.mean()
+    slope = (layers * norms.log()).sum() / (layers * layers).sum()
+    return slope.exp()
+
+
+def growth_by_lstsq(norms):
+    layers = torch.arange(len(norms), dtype=norms.dtype)
+    line = torch.stack([layers, torch.ones_like(layers)], dim=1)
+    return torch.linalg.lstsq(line, norms.log()[:, None]).solution[0, 0].exp()
+
+
+def shares(writes):
+    final = writes.sum(dim=0)
+    return writes @ final / (final @ final)
+
+
+def what_was_read(scores, v, W_O, destination):
+    allowed = scores[destination, : destination + 1]
+    pattern = torch.zeros(len(v))
+    pattern[: destination + 1] = allowed.softmax(dim=-1)
+    return pattern[:, None] * (v @ W_O)
+
+
+def what_was_read_masked(scores, v, W_O, destination):
+    mask = torch.ones_like(scores).triu(1).bool()
+    pattern = scores.masked_fill(mask, float("-inf")).softmax(dim=-1)
+    return (pattern[destination].diag() @ v) @ W_O
+
+
+def attributions(writes, scale, W_U, right, wrong):
+    direction = W_U[:, right] - W_U[:, wrong]
+    return writes / scale @ direction
+
+
+def what_remains(writes, source):
+    write = writes[source]
+    along = writes[source:] @ write / (write @ write)
+    return along.cumsum(dim=0)
+
+
+def what_remains_by_stream(writes, source):
+    write = writes[source]
+    stream = writes.cumsum(dim=0)[source:] - writes[:source].sum(dim=0)
+    return stream @ write / write.norm() ** 2
+
+
+EXERCISES = [
+    Exercise(
+        id="02.1",
+        title="The running sum",
+        stars=1,
+        task=(
+            "Write `streams(embed, attn_outs, mlp_outs)`: the stream after each layer of a model whose MLP comes after "
+            "its attention. `embed` has shape `[pos, d_model]` (positions included), the other two "
+            "`[layer, pos, d_model]`. Return `[layer, pos, d_model]`: `resid_post` of every layer."
+        ),
+        solution=streams,
+        inputs=lambda: (random(7, 13, seed=1), random(5, 7, 13, seed=2), random(5, 7, 13, seed=3)),
+        hints=(
+            "Nothing is ever overwritten: each layer adds its two outputs to what is there.",
+            "`cumsum(dim=0)` over the layers gives all the partial sums at once; the embedding is in every one of them.",
+        ),
+        mistakes={
+            "the embedding is missing: the stream does not start at zero": lambda embed, attn_outs, mlp_outs: (
+                attn_outs + mlp_outs
+            ).cumsum(dim=0),
+            "layer 0 is missing: its outputs are in the stream too": lambda embed, attn_outs, mlp_outs: (
+                embed + (attn_outs + mlp_outs).cumsum(dim=0) - attn_outs[0] - mlp_outs[0]
+            ),
+            "each layer stands alone here: the stream keeps what earlier layers wrote": (
+                lambda embed, attn_outs, mlp_outs: embed + attn_outs + mlp_outs
+            ),
+            "the attention outputs are missing": lambda embed, attn_outs, mlp_outs: embed + mlp_outs.cumsum(dim=0),
+            "this is the stream before each layer (`resid_pre`); after it was asked for": (
+                lambda embed, attn_outs, mlp_outs: embed + (attn_outs + mlp_outs).cumsum(dim=0) - attn_outs - mlp_outs
+            ),
+        },
+        alternatives=(streams_by_loop,),
+    ),
+    Exercise(
+        id="02.2",
+        title="Growth a layer",
+        stars=1,
+        task=(
+            "Write `growth_factor(norms)`: by which factor the norm is multiplied at each layer, from the straight line "
+            "of least squares through the logarithm of `norms` (shape `[layer]`) against the layer's number."
+        ),
+        solution=growth_factor,
+        inputs=lambda: (5 * 1.3 ** torch.arange(11.0) * (0.2 * random(11, seed=4)).exp(),),
+        hints=(
+            "If `norm = a * f ** layer`, then `log(norm) = log(a) + layer * log(f)`: the slope of a line.",
+            "Slope: `(x * y).sum() / (x * x).sum()` with `x` the layer numbers minus their mean; then take `exp`.",
+        ),
+        mistakes={
+            "this is the slope of the line, the logarithm of the factor: take exp": lambda norms: growth_factor(
+                norms
+            ).log(),
+            "fit the logarithm of the norms, not the norms": lambda norms: growth_factor(norms.exp()).log(),
+            "this is the growth over all layers together: take it a layer": lambda norms: norms[-1] / norms[0],
+            "only the first and the last norm are used: fit a line through all of them": (
+                lambda norms: (norms[-1] / norms[0]) ** (1 / (len(norms) - 1))
+            ),
+            "this is the mean of the ratios; the line through the logarithms gives less weight to single jumps": (
+                lambda norms: (norms[1:] / norms[:-1]).mean()
+            ),
+        },
+        alternatives=(growth_by_lstsq,),
+    ),
+    Exercise(
+        id="02.3",
+        title="Shares that sum to one",
+        stars=2,
+        task=(
+            "Write `shares(writes)`: for every write at one position (`[write, d_model]`), the part of the final "
+            "stream's squared norm that it accounts for (`[write]`). The shares must sum to one; some may be negative."
+        ),
+        solution=shares,
+        inputs=lambda: (random(11, 7, seed=5),),
+        hints=(
+            "The final stream is the sum of the writes. Its squared norm is its dot product with itself: replace one "
+            "of the two by that sum.",
+            "`final @ final` is the sum of `write @ final` over the writes. Divide each term by the whole.",
+        ),
+        mistakes={
+            "these are shares of the summed norms: two writes that cancel would both get a part": lambda writes: (
+                writes.norm(dim=-1) / writes.norm(dim=-1).sum()
+            ),
+            "divide by the final stream's norm squared, not by its norm": lambda writes: (
+                writes @ writes.sum(0) / writes.sum(0).norm()
+            ),
+            "this is the cosine with the final stream: it forgets the size of the write": lambda writes: (
+                torch.cosine_similarity(writes, writes.sum(0)[None], dim=-1)
+            ),
+            "take the sign along: a write against the final stream has a negative share": lambda writes: shares(
+                writes
+            ).abs(),
+        },
+        alternatives=(lambda writes: (writes @ writes.T).sum(dim=1) / (writes @ writes.T).sum(),),
+    ),
+    Exercise(
+        id="02.4",
+        title="Reading from positions",
+        stars=2,
+        task=(
+            "Write `what_was_read(scores, v, W_O, destination)`: what one head brings to position `destination` from "
+            "each source position, shape `[source, d_model]`. `scores` (`[destination, source]`) are the attention "
+            "scores **before** mask and softmax, `v` is `[source, d_head]`, `W_O` is `[d_head, d_model]`."
+        ),
+        solution=what_was_read,
+        inputs=lambda: (random(7, 7, seed=6), random(7, 5, seed=7), random(5, 13, seed=8), 4),
+        hints=(
+            "A position may read itself and what came before. Mask, softmax over the sources, then weigh each source.",
+            "Row `destination` of the pattern, as a column, times `v @ W_O`; sources after `destination` weigh zero.",
+        ),
+        mistakes={
+            "the causal mask is missing: this position reads from the future": lambda scores, v, W_O, destination: (
+                scores.softmax(dim=-1)[destination][:, None] * (v @ W_O)
+            ),
+            "this is a column of the pattern, who reads from this position; take its row": (
+                lambda scores, v, W_O, destination: (
+                    scores.masked_fill(torch.ones_like(scores).triu(1).bool(), float("-inf")).softmax(dim=-1)[
+                        :, destination
+                    ][:, None]
+                    * (v @ W_O)
+                )
+            ),
+            "this is the sum over the sources, the head's whole write: keep the sources apart": (
+                lambda scores, v, W_O, destination: what_was_read(scores, v, W_O, destination).sum(dim=0)
+            ),
+            "the pattern is missing: this is what each source would bring at weight one": (
+                lambda scores, v, W_O, destination: v @ W_O
+            ),
+            "masking after the softmax leaves weights that do not sum to one: mask before": (
+                lambda scores, v, W_O, destination: (scores.softmax(dim=-1).tril()[destination])[:, None] * (v @ W_O)
+            ),
+        },
+        alternatives=(what_was_read_masked,),
+    ),
+    Exercise(
+        id="02.5",
+        title="Direct logit attribution",
+        stars=2,
+        task=(
+            "Write `attributions(writes, scale, W_U, right, wrong)`: what each write at the last position "
+            "(`[write, d_model]`, mean zero) adds to the logit of token `right` over token `wrong`, shape `[write]`. "
+            "`scale` is the number by which the final norm divided the whole stream."
+        ),
+        solution=attributions,
+        inputs=lambda: (
+            (w := random(11, 7, seed=9)) - w.mean(dim=-1, keepdim=True),
+            2.5,
+            random(7, 17, seed=10),
+            3,
+            13,
+        ),
+        hints=(
+            "With the scale held at what it was, logits are linear in the stream, so every write has its own part.",
+            "The direction is `W_U[:, right] - W_U[:, wrong]`; divide the writes by `scale` and multiply.",
+        ),
+        mistakes={
+            "the sign is turned: right minus wrong": lambda writes, scale, W_U, right, wrong: (
+                -attributions(writes, scale, W_U, right, wrong)
+            ),
+            "this is the logit of the right token alone; subtract that of the wrong one": (
+                lambda writes, scale, W_U, right, wrong: writes / scale @ W_U[:, right]
+            ),
+            "the final norm's scale is missing": lambda writes, scale, W_U, right, wrong: (
+                writes @ (W_U[:, right] - W_U[:, wrong])
+            ),
+            "each write is normalised by itself here: all of them share the whole stream's scale": (
+                lambda writes, scale, W_U, right, wrong: (
+                    writes / writes.pow(2).mean(-1, keepdim=True).sqrt() @ (W_U[:, right] - W_U[:, wrong])
+                )
+            ),
+        },
+        alternatives=(
+            lambda writes, scale, W_U, right, wrong: (
+                (writes @ W_U)[:, right] / scale - (writes @ W_U)[:, wrong] / scale
+            ),
+        ),
+    ),
+    Exercise(
+        id="02.6",
+        title="What remains of a write",
+        stars=3,
+        task=(
+            "Write `what_remains(writes, source)`: how much of write number `source` is still there after it and after "
+            "each later write, when later writes may point against it. `writes` is `[write, d_model]` at one position. "
+            "Start from `source` itself (so the first value is 1), leave earlier writes out, and return "
+            "`[write - source]` values: components along the write, in units of its own norm."
+        ),
+        solution=what_remains,
+        inputs=lambda: (random(11, 7, seed=11), 4),
+        hints=(
+            "Only the component along `writes[source]` matters: project every later write on it and add up.",
+            "`write @ w / (w @ w)` is 1 for `w` itself and negative for a write that takes some of it away; `cumsum`.",
+        ),
+        mistakes={
+            "earlier writes are counted too: start at the source": lambda writes, source: (
+                writes.cumsum(dim=0) @ writes[source] / (writes[source] @ writes[source])
+            )[source:],
+            "these are the single steps: add them up": lambda writes, source: (
+                writes[source:] @ writes[source] / (writes[source] @ writes[source])
+            ),
+            "divide by the norm squared: the first value must be 1": lambda writes, source: (
+                writes[source:] @ writes[source] / writes[source].norm()
+            ).cumsum(dim=0),
+            "these are cosines: a large write removes more than a small one at the same angle": (
+                lambda writes, source: torch.cosine_similarity(writes[source:], writes[source][None], dim=-1).cumsum(
+                    dim=0
+                )
+            ),
+        },
+        alternatives=(what_remains_by_stream,),
+    ),
+]
+
+QUIZ = [
+    Question(
+        "A head's direct attribution to a logit is +5. What happens to the logit when the head is cut?",
+        ["it falls by 5", "it falls, by less than 5", "the attribution does not say"],
+        "the attribution does not say",
+        "The final norm's scale changes and later components read another stream: they may make up for the "
+        "loss, or lose more.",
+    ),
+    Question(
+        "Why does a plot of contributions have to start with the embedding and layer 0?",
+        ["They are always the largest", "Without them the bars do not sum to the stream", "For symmetry"],
+        "Without them the bars do not sum to the stream",
+        "The running sum is exact only with all writes. Whether they are large is a question for the model at hand.",
+    ),
+    Question(
+        "A source position has the largest attention weight. Does most of the head's write come from it?",
+        ["yes", "not necessarily"],
+        "not necessarily",
+        "What it brings is the weight times `v @ W_O`: a source with a small value vector brings little, and "
+        "others can cancel it.",
+    ),
+]

@@ -1,0 +1,273 @@
+"""Exercises of chapter 03: composing weights in order, closing a ledger, chance, reading a heatmap, a scale that moves."""
+
+import torch
+import torch.nn.functional as F
+
+from rsutils.teaching.checks import Exercise, seeded
+from rsutils.teaching.questions import Question
+
+
+def virtual_weights(W_out, W_in):
+    return W_out @ W_in
+
+
+def neuron_terms(activations, W_out, w, scale):
+    return activations * (W_out @ w) / scale
+
+
+def pre_activation(written, w, b, scale):
+    return written.sum(dim=0) @ w / scale + b
+
+
+def times_chance(W_out, W_in):
+    d_model = W_out.shape[1]
+    score = (W_out @ W_in).norm() / (W_out.norm() * W_in.norm())
+    return score * d_model**0.5
+
+
+def read_off(z, rows, columns, colours):
+    row, column = divmod(z.abs().argmax().item(), z.shape[1])
+    colour = colours[-1] if z[row, column] > 0 else colours[0]
+    return columns[column], rows[row], colour
+
+
+def direct_effect(stream, written, W_in):
+    def pre(x):
+        return x / x.pow(2).mean(dim=-1, keepdim=True).sqrt() @ W_in
+
+    return pre(stream) - pre(stream - written)
+
+
+def _at(z, cell, rows, columns, colours, blue_is_negative=False):
+    row, column = divmod(cell.item(), z.shape[1])
+    positive = z[row, column] > 0
+    colour = ("red" if positive else "blue") if blue_is_negative else colours[-1] if positive else colours[0]
+    return columns[column], rows[row], colour
+
+
+def _places(z, rows, columns, colours):
+    row, column = divmod(z.abs().argmax().item(), z.shape[1])
+    return column, row, colours[-1] if z[row, column] > 0 else colours[0]
+
+
+EXERCISES = [
+    Exercise(
+        id="03.1",
+        title="All virtual weights of two MLPs",
+        stars=1,
+        task="Write `virtual_weights(W_out, W_in)`: row i, column j is how strongly a later neuron j reads what neuron i "
+        "writes. `W_out` is `[d_source, d_model]`, `W_in` is `[d_model, d_destination]`. (The checker's source MLP "
+        "is as wide as the stream, so that a wrong order does not always show as an error of shape.)",
+        solution=virtual_weights,
+        inputs=lambda: (seeded(7, 7, seed=1), seeded(7, 11, seed=2)),
+        hints=(
+            "Row i of `W_out` and column j of `W_in` are both vectors of the stream: take their inner product.",
+            "The source writes first and vectors multiply from the left: writer @ reader.",
+        ),
+        mistakes={
+            "W_in.T @ W_out composes in the wrong order: for most sizes it is an error of shape, and here it runs and is "
+            "wrong": lambda W_out, W_in: W_in.T @ W_out,
+            "the numbers are right and transposed: rows are source neurons": lambda W_out, W_in: (W_out @ W_in).T,
+            "W_out is transposed: its rows, not its columns, are what neurons write": lambda W_out, W_in: (
+                W_out.T @ W_in
+            ),
+            "there is no GELU between writing and reading": lambda W_out, W_in: F.gelu(W_out @ W_in),
+        },
+        alternatives=(
+            lambda W_out, W_in: torch.einsum("im,mj->ij", W_out, W_in),
+            lambda W_out, W_in: torch.stack([(row[:, None] * W_in).sum(dim=0) for row in W_out]),
+        ),
+    ),
+    Exercise(
+        id="03.2",
+        title="From weight to contribution",
+        stars=2,
+        task="At one token the source MLP's neurons have `activations` (`[d_source]`, after the activation function). A "
+        "later neuron reads along `w` (`[d_model]`), and its norm divides the stream by `scale`. Write "
+        "`neuron_terms(activations, W_out, w, scale)`: what each source neuron adds to the later neuron's "
+        "pre-activation, `[d_source]`.",
+        solution=neuron_terms,
+        inputs=lambda: (seeded(11, seed=3), seeded(11, 7, seed=4), seeded(7, seed=5), 1.7),
+        hints=(
+            "Source neuron i writes `activations[i] * W_out[i]` into the stream.",
+            "The reader takes the inner product with `w`, after the stream was divided by `scale`.",
+        ),
+        mistakes={
+            "you applied GELU to the activations: they have been through it, and nothing is nonlinear after that but the "
+            "scale": lambda activations, W_out, w, scale: F.gelu(activations) * (W_out @ w) / scale,
+            "you applied GELU to the terms: the later MLP's GELU acts on the sum of all terms, after this": (
+                lambda activations, W_out, w, scale: F.gelu(activations * (W_out @ w) / scale)
+            ),
+            "the scale is missing: the reader sees the stream divided by it": (
+                lambda activations, W_out, w, scale: activations * (W_out @ w)
+            ),
+            "the norm divides by its scale, and you multiplied": (
+                lambda activations, W_out, w, scale: activations * (W_out @ w) * scale
+            ),
+            "this is the whole MLP's term: keep one number a source neuron": (
+                lambda activations, W_out, w, scale: (activations @ W_out) @ w / scale
+            ),
+        },
+        alternatives=(
+            lambda activations, W_out, w, scale: (activations[:, None] * W_out / scale) @ w,
+            lambda activations, W_out, w, scale: torch.stack(
+                [a * (row @ w) / scale for a, row in zip(activations, W_out, strict=True)]
+            ),
+        ),
+    ),
+    Exercise(
+        id="03.3",
+        title="Close the ledger",
+        stars=2,
+        task="`written` (`[component, d_model]`) is what every earlier component wrote at one token, the embedding first. "
+        "Write `pre_activation(written, w, b, scale)`: the pre-activation of a neuron that reads along `w` with bias `b`.",
+        solution=pre_activation,
+        inputs=lambda: (seeded(5, 7, seed=6), seeded(7, seed=7), torch.tensor(0.9), 1.7),
+        hints=(
+            "What the neuron reads is the sum of everything written so far.",
+            "The scale divides the stream; the bias is added by the reader, later.",
+        ),
+        mistakes={
+            "the embedding is missing: row 0 of `written` counts as well": (
+                lambda written, w, b, scale: written[1:].sum(dim=0) @ w / scale + b
+            ),
+            "the bias is missing: without it the ledger does not close": (
+                lambda written, w, b, scale: written.sum(dim=0) @ w / scale
+            ),
+            "the bias must not be divided by the scale: it is added after the norm": (
+                lambda written, w, b, scale: (written.sum(dim=0) @ w + b) / scale
+            ),
+            "this is the activation: the pre-activation comes before GELU": (
+                lambda written, w, b, scale: F.gelu(written.sum(dim=0) @ w / scale + b)
+            ),
+        },
+        alternatives=(lambda written, w, b, scale: sum(row @ w for row in written) / scale + b,),
+    ),
+    Exercise(
+        id="03.4",
+        title="Strong, or only large?",
+        stars=2,
+        task="The norm of `W_out @ W_in` grows with the sizes of both matrices even if their directions have nothing to do "
+        "with each other. Write `times_chance(W_out, W_in)`: the norm of the product over the product of the norms "
+        "(all Frobenius), as a multiple of its chance level `1 / sqrt(d_model)`.",
+        solution=times_chance,
+        inputs=lambda: (seeded(11, 7, seed=8), seeded(7, 13, seed=9)),
+        hints=(
+            "`tensor.norm()` of a matrix is its Frobenius norm.",
+            "Dividing by `1 / sqrt(d_model)` is multiplying by `sqrt(d_model)`; `d_model` is `W_out.shape[1]`.",
+        ),
+        mistakes={
+            "this is the raw norm: it cannot tell alignment from size": lambda W_out, W_in: (W_out @ W_in).norm(),
+            "normalised, but not compared with chance": (
+                lambda W_out, W_in: (W_out @ W_in).norm() / (W_out.norm() * W_in.norm())
+            ),
+            "chance depends on the size of the stream, d_model, not on the number of neurons": (
+                lambda W_out, W_in: times_chance(W_out, W_in) * (W_out.shape[0] / W_out.shape[1]) ** 0.5
+            ),
+            "this is the square: chance is 1/sqrt(d_model) for the norm, 1/d_model for its square": (
+                lambda W_out, W_in: times_chance(W_out, W_in) ** 2
+            ),
+        },
+        alternatives=(
+            lambda W_out, W_in: (
+                ((W_out.T @ W_out) * (W_in @ W_in.T)).sum().sqrt()
+                / ((W_out**2).sum() * (W_in**2).sum()).sqrt()
+                * W_in.shape[0] ** 0.5
+            ),
+        ),
+    ),
+    Exercise(
+        id="03.5",
+        title="Read a heatmap by its data",
+        stars=2,
+        task="Somebody's heatmap of virtual weights is filled at `[destination, source]`: `z` holds its cells, `rows` the "
+        "destination neuron of each row, `columns` the source neuron of each column. `colours` lists its colour "
+        "scale from the most negative value to the most positive. Write `read_off(z, rows, columns, colours)` that "
+        "returns `(source neuron, destination neuron, colour)` of the strongest cell, whatever its sign.",
+        solution=read_off,
+        inputs=lambda: (
+            seeded(5, 7, seed=10) - 9 * F.one_hot(torch.tensor(17), 35).view(5, 7),
+            [23, 5, 17, 2, 29],
+            [31, 3, 13, 41, 11, 19, 37],
+            ["red", "white", "blue"],
+        ),
+        hints=(
+            "Find row and column of the largest absolute value: `divmod(z.abs().argmax().item(), z.shape[1])`.",
+            "Neither red-is-positive nor row-is-source can be taken for granted: look at `colours`, `rows`, `columns`.",
+        ),
+        mistakes={
+            "source and destination are swapped: this figure is filled at [destination, source]": (
+                lambda z, rows, columns, colours: tuple(read_off(z, rows, columns, colours)[i] for i in (1, 0, 2))
+            ),
+            "these are places in the figure: the labels say which neurons stand there": _places,
+            "you assumed that red is positive: here the scale begins with red": (
+                lambda z, rows, columns, colours: _at(
+                    z, z.abs().argmax(), rows, columns, colours, blue_is_negative=True
+                )
+            ),
+            "this is the most positive cell: a strong negative weight is strong": (
+                lambda z, rows, columns, colours: _at(z, z.argmax(), rows, columns, colours)
+            ),
+        },
+        alternatives=(lambda z, rows, columns, colours: _at(z, z.abs().argmax(), rows, columns, colours),),
+    ),
+    Exercise(
+        id="03.6",
+        title="What freezing the scale leaves out",
+        stars=3,
+        task="Remove a component's output `written` from the `stream` that an MLP reads (both `[pos, d_model]`), and let "
+        "its RMSNorm divide by the root mean square of what is left. Write `direct_effect(stream, written, W_in)`: "
+        "pre-activations before minus after, `[pos, d_mlp]`. The gain is folded, there is no epsilon, and a bias "
+        "would cancel.",
+        solution=direct_effect,
+        inputs=lambda: (seeded(5, 7, seed=11), seeded(5, 7, seed=12), seeded(7, 13, seed=13)),
+        hints=(
+            "Write a small function from a stream to pre-activations and call it twice.",
+            "Each position has a scale of its own: `x.pow(2).mean(dim=-1, keepdim=True).sqrt()`.",
+        ),
+        mistakes={
+            "this is the ledger's term, with the scale frozen: here the norm divides by a new one": (
+                lambda stream, written, W_in: written / stream.pow(2).mean(dim=-1, keepdim=True).sqrt() @ W_in
+            ),
+            "the sign is wrong: before minus after": (
+                lambda stream, written, W_in: -direct_effect(stream, written, W_in)
+            ),
+            "a norm is not linear: the norm of the removed part is not the change": (
+                lambda stream, written, W_in: F.rms_norm(written, (7,), eps=0.0) @ W_in
+            ),
+            "one scale for all positions: take the mean over d_model only": (
+                lambda stream, written, W_in: (
+                    stream / stream.pow(2).mean().sqrt() @ W_in
+                    - (stream - written) / (stream - written).pow(2).mean().sqrt() @ W_in
+                )
+            ),
+        },
+        alternatives=(
+            lambda stream, written, W_in: (
+                (F.rms_norm(stream, (7,), eps=0.0) - F.rms_norm(stream - written, (7,), eps=0.0)) @ W_in
+            ),
+        ),
+    ),
+]
+
+QUIZ = [
+    Question(
+        "Why is `activation * V / scale` not the change you see when you remove the neuron from the later MLP's input?",
+        ["GELU lies on the path", "the norm divides by a new scale", "W_in is nonlinear"],
+        "the norm divides by a new scale",
+        "Nothing else on the direct path depends on the rest of the stream.",
+    ),
+    Question(
+        "A table of layers is filled at `[destination, source]`, row 0 on top. Where are the pairs in which "
+        "the source comes earlier?",
+        ["upper triangle", "lower triangle"],
+        "lower triangle",
+        "The source's column number is smaller than the destination's row number: below the diagonal.",
+    ),
+    Question(
+        "A pair of MLPs has the largest norm of `V` in the model. What follows?",
+        ["they are well aligned", "cutting the path matters most", "neither: its factors may just be large"],
+        "neither: its factors may just be large",
+        "Divide by both norms and compare with chance; then measure the effect.",
+    ),
+]

@@ -1,0 +1,138 @@
+"""Scores by role, ablations and token tables, against patterns made by hand and against the model itself."""
+
+import pytest
+import torch
+from transformer_lens import head_detector
+
+import rsutils
+from rsutils import heads, models
+
+LENGTH = 13
+
+
+@pytest.fixture
+def ids(model):
+    return heads.repeated_tokens(model, LENGTH, batch=3)
+
+
+def test_repeated_tokens_are_bos_and_a_span_twice(model, ids):
+    assert ids.shape == (3, 2 * LENGTH + 1)
+    assert (ids[:, 0] == model.tokenizer.bos_token_id).all()
+    assert torch.equal(ids[:, 1 : LENGTH + 1], ids[:, LENGTH + 1 :])
+    assert all(len(set(row.tolist())) == LENGTH + 1 for row in ids)
+    assert not torch.equal(ids[0], ids[1])
+    assert torch.equal(ids, heads.repeated_tokens(model, LENGTH, batch=3))
+
+
+def test_too_long_a_span_gets_one_line(small_models):
+    with pytest.raises(rsutils.CourseError, match="2 to 30 tokens, got 31"):
+        heads.repeated_tokens(small_models["llama"], 31)
+
+
+def test_attend_gives_patterns_and_the_loss_on_the_second_copy(model, ids):
+    pattern, loss = heads.attend(model, ids)
+    assert pattern.shape == (model.cfg.n_layers, 3, model.cfg.n_heads, 2 * LENGTH + 1, 2 * LENGTH + 1)
+    torch.testing.assert_close(pattern.sum(-1), torch.ones(pattern.shape[:-1]))
+    log_probs = model(ids).log_softmax(-1)
+    losses = [-log_probs[row, pos - 1, ids[row, pos]] for row in range(3) for pos in range(LENGTH + 2, 2 * LENGTH + 1)]
+    torch.testing.assert_close(loss, torch.stack(losses).mean())
+
+
+@pytest.mark.parametrize("role", ["previous token", "duplicate token", "induction"])
+def test_scores_look_where_the_detector_of_transformer_lens_looks(small_models, role):
+    """A pattern made of the detector's own cells scores one in its role, and next to nothing in the others."""
+    ids = heads.repeated_tokens(small_models["gpt2"], LENGTH, batch=1)
+    name = {"induction": "induction_head"}.get(role, role.replace(" ", "_") + "_head")
+    get = getattr(head_detector, f"get_{name}_detection_pattern")
+    cells = get(ids)[None, None, None]
+    scores = heads.head_scores(cells)
+    assert scores.pop(role).item() == 1
+    assert max(score.item() for score in scores.values()) == 0
+
+
+def test_scores_average_over_batch_and_second_copy_only():
+    pattern = torch.zeros(2, 3, 5, 2 * LENGTH + 1, 2 * LENGTH + 1)
+    pattern[1, 0, 4, 2 * LENGTH, LENGTH + 1] = 0.6  # the last token of the second copy, one row of three
+    pattern[0, 0, 0, LENGTH, 1] = 1  # a query of the first copy does not count
+    induction = heads.head_scores(pattern)["induction"]
+    assert induction[1, 4].item() == pytest.approx(0.6 / 3 / LENGTH)
+    assert induction.count_nonzero() == 1
+
+
+def test_best_role_reads_layer_and_head_from_the_label():
+    scores = {role: torch.zeros(12, 13) for role in ("previous token", "duplicate token", "induction")}
+    scores["duplicate token"][2, 11], scores["induction"][11, 2], scores["induction"][2, 11] = 0.75, 0.5, 0.25
+    assert heads.best_role(scores, "L2H11") == ("duplicate token", 0.75)
+    assert heads.best_role(scores, "L11H2") == ("induction", 0.5)
+
+
+def test_without_replaces_one_head_by_its_mean(model, ids):
+    name = "blocks.1.attn.hook_z"
+    _, intact = model.run_with_cache(ids, names_filter=name)
+    with heads.without(model, 1, 3):
+        _, cache = model.run_with_cache(ids, names_filter="blocks.1.hook_attn_out")
+    attn, z = model.blocks[1].attn, intact[name].clone()
+    z[:, :, 3] = z[:, :, 3].mean(dim=(0, 1))
+    out = torch.einsum("bphd,hdm->bpm", z, attn.W_O) + (0 if attn.b_O is None else attn.b_O)
+    torch.testing.assert_close(cache["blocks.1.hook_attn_out"], out, atol=2e-5, rtol=0)
+    _, after = model.run_with_cache(ids, names_filter=name)
+    torch.testing.assert_close(after[name], intact[name])
+
+
+def test_effects_are_those_of_one_ablation_at_a_time(model, ids):
+    found = heads.effects(model, ids)
+    n_heads = model.cfg.n_heads
+    before, loss = heads.attend(model, ids)
+    with heads.without(model, 1, 2):
+        after, loss_without = heads.attend(model, ids)
+    source, destination = n_heads + 2, 2 * n_heads + 4
+    change = (after - before)[2, :, 4, LENGTH + 1 :]
+    assert found.pattern[source, destination].item() == pytest.approx(change.abs().sum(-1).mean().item() / 2, rel=1e-4)
+    drop = (heads.head_scores(before)["induction"] - heads.head_scores(after)["induction"])[2, 4]
+    assert found.induction[source, destination].item() == pytest.approx(drop.item(), abs=1e-6)
+    assert found.loss[source].item() == pytest.approx((loss_without - loss).item(), abs=1e-5)
+    layer = torch.arange(len(found.loss)) // n_heads
+    assert torch.equal(found.pattern.isnan(), layer[:, None] >= layer)
+    assert found.pattern.nan_to_num(1).min() > 0  # every head changes every later one at least a little
+
+
+def test_qk_table_is_the_models_scores_between_embeddings(small_models):
+    """Feed the embeddings themselves to layer 0: the scores are the table's, up to biases, which are zero here."""
+    model = small_models["llama"]
+    text = "abcdef"
+    ids = models.tokens(model, text)
+    name = "blocks.0.attn.hook_attn_scores"
+    _, cache = model.run_with_cache(ids, names_filter=name)
+    words, table = heads.token_table(model, text, 0, 5, "QK", offset=1)
+    assert words == model.to_str_tokens(ids[0], prepend_bos=False)
+    torch.testing.assert_close(
+        cache[name][0, 5].diagonal(-1), table.diagonal(-1), atol=0, rtol=2e-4
+    )  # the norm has an epsilon
+
+
+def test_ov_table_is_the_change_of_logits(model):
+    """Row = attended token; the columns are relative to the mean over the vocabulary."""
+    words, table = heads.token_table(model, "hello", 1, 4, "OV")
+    assert len(words) == len(set(words)) == table.shape[0] == table.shape[1]
+    attn = model.blocks[1].attn
+    group = 4 * len(attn.W_K) // len(attn.W_Q)
+    token = model.to_tokens(words[1], prepend_bos=False)[0, 0]
+    x = model.W_E[token] / model.W_E[token].square().mean().sqrt()
+    logits = x @ attn.W_V[group] @ attn.W_O[4] @ model.W_U
+    other = model.to_tokens(words[2], prepend_bos=False)[0, 0]
+    assert table[1, 2].item() == pytest.approx((logits[other] - logits.mean()).item(), abs=1e-4)
+
+
+def test_published_heads_are_listed_for_gpt2_small_only(model, monkeypatch):
+    assert heads.published_heads(model) == {}
+    monkeypatch.setattr(model, "info", models.ModelInfo("gpt2", "Hugging Face hub", "", 0, True, True))
+    labels = [f"L{layer}H{head}" for layer in range(12) for head in range(12)]
+    assert {head for found in heads.published_heads(model).values() for head in found} <= set(labels)
+
+
+def test_a_deeper_head_never_changes_an_earlier_one(small_models):
+    """The NaN mask of composition and of effects is one and the same, so that they can be correlated."""
+    model = small_models["mistral"]
+    found = heads.effects(model, heads.repeated_tokens(model, 5, batch=1))
+    scores = heads.composition(heads.circuits(model))
+    assert torch.equal(found.pattern.isnan(), scores.z["K"].isnan())

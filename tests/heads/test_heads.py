@@ -1,0 +1,241 @@
+"""Composition scores are those of the dense circuits on every shape, beat a stated null, and find planted edges."""
+
+from dataclasses import replace
+
+import pytest
+import shapes
+import torch
+import transformers
+from transformer_lens.model_bridge import TransformerBridge
+
+import rsutils
+from rsutils import heads
+
+TOKENS = torch.randint(0, 257, (1, 19), generator=torch.Generator().manual_seed(7))
+
+
+def dense(model, offset=0):
+    """W_OV and W_QK of every head, multiplied out in float64, by label."""
+    turn = heads.rotation(model, offset).double()
+    OV, QK = {}, {}
+    for layer, block in enumerate(model.blocks):
+        W_Q, W_K, W_V, W_O = (getattr(block.attn, f"W_{x}").double() for x in "QKVO")
+        for head in range(len(W_Q)):
+            group = head * len(W_K) // len(W_Q)
+            OV[f"L{layer}H{head}"] = W_V[group] @ W_O[head]
+            QK[f"L{layer}H{head}"] = W_Q[head] @ turn @ W_K[group].T
+    return OV, QK
+
+
+@pytest.mark.parametrize("offset", [0, 3])
+def test_every_pair_is_what_the_dense_circuits_give(model, offset):
+    OV, QK = dense(model, offset)
+    c = heads.circuits(model, offset)
+    found = heads.composition(c, rows=11)
+    n_pairs = 0
+    for i, source in enumerate(c.labels):
+        for j, destination in enumerate(c.labels):
+            earlier = int(source[1]) < int(destination[1])
+            n_pairs += earlier
+            for mode, reader in {"Q": QK[destination], "K": QK[destination].T, "V": OV[destination]}.items():
+                if not earlier:
+                    assert all(getattr(found, metric)[mode][i, j].isnan() for metric in heads.METRICS)
+                    continue
+                norm = (OV[source] @ reader).norm().item()
+                assert found.norm[mode][i, j].item() == pytest.approx(norm, rel=1e-5)
+                score = norm / (OV[source].norm() * reader.norm()).item()
+                assert found.score[mode][i, j].item() == pytest.approx(score, abs=1e-6)
+    assert found.n_pairs == n_pairs
+
+
+@pytest.mark.parametrize("mode", heads.MODES)
+def test_scores_are_those_of_transformer_lens(model, mode):
+    theirs = model.all_composition_scores(mode).scores.flatten(0, 1).flatten(1)
+    ours = heads.composition(heads.circuits(model)).score[mode]
+    assert theirs.max() > 0.1
+    torch.testing.assert_close(ours.nan_to_num(0), theirs, atol=1e-6, rtol=0)
+
+
+def test_thin_factors_have_the_grams_of_the_circuits(model):
+    OV, QK = dense(model, offset=2)
+    c = heads.circuits(model, offset=2)
+    for i, label in enumerate(c.labels):
+        full = {"write": OV[label], "Q": QK[label].T, "K": QK[label], "V": OV[label].T}
+        for name, W in full.items():
+            thin = (c.write if name == "write" else c.read[name])[i].double()
+            assert thin.shape == (model.cfg.d_head, model.cfg.d_model)
+            torch.testing.assert_close(thin.T @ thin, W.T @ W, atol=1e-5, rtol=1e-5)
+
+
+def test_offset_free_form_leaves_out_the_other_side(model):
+    OV, _ = dense(model)
+    c = heads.circuits(model, offset=None)
+    found = heads.composition(c)
+    attn = model.blocks[2].attn
+    for mode, W in {"Q": attn.W_Q[4], "K": attn.W_K[4 * len(attn.W_K) // len(attn.W_Q)]}.items():
+        norm = (OV["L0H1"] @ W.double()).norm().item()
+        assert found.norm[mode][c.index("L0H1"), c.index("L2H4")].item() == pytest.approx(norm, rel=1e-5)
+    torch.testing.assert_close(found.score["V"], heads.composition(heads.circuits(model)).score["V"], equal_nan=True)
+
+
+def test_offset_matters_with_rotary_positions_only(model):
+    near, far = (heads.composition(heads.circuits(model, offset)).score["K"] for offset in (0, 5))
+    is_rotary = model.cfg.positional_embedding_type == "rotary"
+    assert ((near - far).abs().nan_to_num(0).max() > 1e-3) == is_rotary
+
+
+@pytest.mark.parametrize("offset", [0, 1, 7])
+def test_rotation_gives_the_models_attention_scores(model, offset):
+    """With biases, and with the rotation for that distance, the factors give the scores the model computes."""
+    names = ["blocks.1.attn.hook_in", "blocks.1.attn.hook_attn_scores"]
+    _, cache = model.run_with_cache(TOKENS, names_filter=names)
+    x, attn = cache[names[0]][0], model.blocks[1].attn
+    for head in range(model.cfg.n_heads):
+        group = head * len(attn.W_K) // len(attn.W_Q)
+        query, key = x @ attn.W_Q[head], x @ attn.W_K[group]
+        if attn.b_Q is not None:
+            query, key = query + attn.b_Q[head], key + attn.b_K[group]
+        scores = query @ heads.rotation(model, offset) @ key.T / model.cfg.d_head**0.5
+        actual = cache[names[1]][0, head].diagonal(-offset)
+        assert actual.std() > 0.1
+        torch.testing.assert_close(scores.diagonal(-offset), actual, atol=2e-5, rtol=0)
+
+
+# The null.
+
+
+def random_circuits(seed=0, width=31, spectrum=(3.0, 2.0, 2.0, 1.0, 1.0)) -> heads.Circuits:
+    """Four heads, two a layer, of the given singular values."""
+    generator = torch.Generator().manual_seed(seed)
+    thin = torch.diag(torch.tensor(spectrum)) @ torch.randn(16, len(spectrum), width, generator=generator)
+    write, Q, K, V = thin.split(4)
+    return heads.Circuits(["L0H0", "L0H1", "L1H0", "L1H1"], 2, width, write, {"Q": Q, "K": K, "V": V})
+
+
+def test_null_is_what_random_rotations_give():
+    """Spectra fixed, a random rotation between: mean 1/width, the stated deviation, so z is standard."""
+    c = random_circuits()
+    generator = torch.Generator().manual_seed(1)
+    squares, z = [], []
+    for _ in range(3000):
+        R = torch.nn.init.orthogonal_(torch.empty(c.width, c.width), generator=generator)
+        found = heads.composition(replace(c, write=c.write @ R))
+        squares.append(found.score["K"][0, 3] ** 2)
+        z.append(found.z["K"][0, 3])
+    squares, z = torch.stack(squares), torch.stack(z)
+    assert squares.mean().item() == pytest.approx(1 / c.width, rel=0.02)
+    assert z.mean().item() == pytest.approx(0, abs=0.07)
+    assert z.std().item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_drawn_null_agrees_with_the_closed_form(small_models, kind):
+    """On centred and on plain writers; with d_model in place of ``width`` the first would be three errors off."""
+    c = heads.circuits(small_models[kind])
+    source, destination = c.index("L0H3"), c.index("L2H1")
+    squares = heads.null_scores(c, "Q", source, destination, n=4000).double() ** 2
+    found = heads.composition(c)
+    share = found.score["Q"][source, destination].item() ** 2
+    deviation = (share - 1 / c.width) / found.z["Q"][source, destination].item()
+    assert squares.std().item() == pytest.approx(deviation, rel=0.08)
+    assert squares.mean().item() == pytest.approx(1 / c.width, abs=4 * deviation / 4000**0.5)
+
+
+def test_centred_writers_have_one_dimension_less(small_models):
+    """Folded and centred circuits of a LayerNorm model never touch the all-ones direction."""
+    for kind, model in small_models.items():
+        c = heads.circuits(model)
+        along = c.write.sum(-1).abs().max()
+        assert (along < 1e-5) == (c.width == model.cfg.d_model - 1) == (kind in ("gpt2", "gpt_neox"))
+
+
+# Planted edges: of 18 heads in 3 layers, L0H1 feeds the queries, L0H0 the keys, L1H1 the values of L2H0.
+
+PLANTED = {"Q": ("L0H1", "L2H0"), "K": ("L0H0", "L2H0"), "V": ("L1H1", "L2H0")}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("planted")
+    config = transformers.GPT2Config(n_positions=61, n_embd=78, n_layer=3, n_head=6, **shapes.SHARED)
+    hf_model, tokenizer = shapes.random_model(config), shapes.byte_tokenizer()
+    tokenizer.save_pretrained(directory)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+    model = TransformerBridge.boot_transformers("planted", hf_model=hf_model, tokenizer=tokenizer, device="cpu")
+    model.requires_grad_(False)
+    model.info = rsutils.models.ModelInfo("planted", "test", "", 0, False, False)
+    directions = torch.nn.init.orthogonal_(torch.empty(78, 78), generator=torch.Generator().manual_seed(2))
+    destination = model.blocks[2].attn
+    for (mode, (source, _)), rows in zip(PLANTED.items(), directions[:9].split(3), strict=True):
+        reader = {"Q": destination.W_Q, "K": destination.W_K, "V": destination.W_V}[mode][0]
+        reader[:, :3] += 4 * rows.T
+        model.blocks[int(source[1])].attn.W_O[int(source[3]), :3] += 4 * rows
+    loud = model.blocks[1].attn.W_O[0]
+    loud *= 30
+    return model
+
+
+@pytest.mark.parametrize("metric", ["score", "z"])
+def test_planted_edges_come_first(planted, metric):
+    found = heads.composition(heads.circuits(planted))
+    for mode, (source, destination) in PLANTED.items():
+        assert found.top(mode, 1, metric)[0][:2] == (source, destination)
+        assert found.rank(mode, source, destination, metric) == 1
+
+
+def test_one_loud_head_hides_planted_edges_from_the_raw_norm(planted):
+    found = heads.composition(heads.circuits(planted))
+    for mode in ("Q", "K"):
+        assert found.top(mode, 1, "norm")[0][0] == "L1H0"
+
+
+def test_backward_circuit_misses_planted_edges(planted):
+    """The wrong formula ``W_Q.T @ W_OV`` asks what the source reads, so it compares with its reading side."""
+    c = heads.circuits(planted)
+    wrong = heads.composition(replace(c, write=c.read["V"]))
+    assert wrong.rank("Q", *PLANTED["Q"]) > 1
+    assert wrong.rank("K", *PLANTED["K"]) > 1
+    OV, _ = dense(planted)
+    W_Q = planted.blocks[2].attn.W_Q[0].double()
+    free = heads.circuits(planted, offset=None)
+    norm = heads.composition(replace(free, write=free.read["V"])).norm["Q"][1, 12].item()
+    assert norm == pytest.approx((W_Q.T @ OV["L0H1"]).norm().item(), rel=1e-5)
+
+
+def test_a_head_that_writes_nothing_that_is_read_scores_zero():
+    c = random_circuits()
+    write = torch.zeros_like(c.write)
+    write[..., :13] = c.write[..., :13]
+    K = torch.zeros_like(c.read["K"])
+    K[..., 13:] = c.read["K"][..., 13:]
+    assert heads.composition(replace(c, write=write, read=c.read | {"K": K})).score["K"][:2, 2:].max() < 1e-6
+
+
+# Components and lists.
+
+
+def test_components_are_those_of_the_dense_circuits_and_show_the_planted_n_directions(planted):
+    c = heads.circuits(planted)
+    source, destination = (c.index(label) for label in PLANTED["K"])
+    shares = heads.components(c, "K", source, destination)
+    assert shares.shape == (13, 13)
+    assert shares.sum().item() == pytest.approx(1, abs=1e-5)
+    assert shares[:3, :3].sum() > 0.95
+    OV, QK = dense(planted)
+    _, s_write, directions = torch.linalg.svd(OV["L0H0"])
+    read_directions, s_read, _ = torch.linalg.svd(QK["L2H0"].T)
+    parts = (s_write[:, None] * (directions @ read_directions) * s_read).square()[:13, :13]
+    torch.testing.assert_close(shares.double(), parts / parts.sum(), atol=1e-5, rtol=1e-4)
+
+
+def test_top_lists_pairs_in_falling_order(small_models):
+    found = heads.composition(heads.circuits(small_models["llama"]))
+    pairs = found.top("V", 1000)
+    assert len(pairs) == found.n_pairs == 360
+    assert [value for *_, value in pairs] == sorted((value for *_, value in pairs), reverse=True)
+    assert [found.rank("V", s, d) for s, d, _ in pairs[:5]] == [1, 2, 3, 4, 5]
+
+
+def test_unknown_head_gets_one_line(small_models):
+    with pytest.raises(rsutils.CourseError, match="L0H0 to L2H4, got 'L9H9'"):
+        heads.circuits(small_models["gpt2"]).index("L9H9")

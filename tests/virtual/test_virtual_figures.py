@@ -1,0 +1,34 @@
+"""The figures of chapter 03: curves lie where the data says, and the words are true of them."""
+
+import pytest
+import torch
+
+from rsutils import virtual
+
+
+def test_removal_gives_each_destination_its_own_pair():
+    error, cosine = torch.tensor([0.25, 0.5, 0.125]), torch.tensor([0.75, -0.5, 0.25])
+    fig = virtual.figures.removal(0, [1, 2, 3], error, cosine)
+    assert [line.name for line in fig.data] == ["error of the frozen scale", "cosine of direct and total effect"]
+    assert [line.y.tolist() for line in fig.data] == [error.tolist(), cosine.tolist()]
+    assert "MLP 0 into later MLPs: the frozen scale is off by 12% to 50%" in fig.words
+    assert "cosines from -0.50 to 0.75" in fig.words
+    assert fig.words.endswith("MLP 2: error 0.50, cosine -0.50; MLP 3: error 0.12, cosine 0.25")
+
+
+def test_connections_keep_source_and_destination_apart():
+    by_source, by_destination = torch.tensor([1.0, 2.0, 8.0, 1.5, 2.5]), torch.tensor([1.0, 2.0, 3.0])
+    fig = virtual.figures.connections(4, 6, by_source, by_destination)
+    assert {bar.name: bar.y.sum() for bar in fig.data} == {"source: rows, MLP 4": 5, "destination: columns, MLP 6": 3}
+    assert "source neuron has 4.0 times the median connection, the most connected destination 1.5 times" in fig.words
+    assert "Source neurons from 1.00 to 8.00, destinations from 1.00 to 3.00." in fig.words
+
+
+def test_cosines_stand_in_the_middle_of_their_bins():
+    shares = {"this model": torch.tensor([0.1, 0.9, 0.0]), "null": torch.tensor([0.01, 0.98, 0.01])}
+    fig = virtual.figures.cosines(shares, 6.0, torch.tensor([0.125, 0.02]))
+    assert fig.data[0].x.tolist() == [-4, 0, 4]
+    assert fig.data[0].y.tolist() == pytest.approx([-1, -0.045757, -7], abs=1e-5)
+    assert "12.50% of the pairs are more than three times as aligned as chance; with random" in fig.words
+    assert "random directions 2.00%" in fig.words
+    assert "12.50% of the model's pairs, 2.00% of the null's." in fig.words
