@@ -1,4 +1,6 @@
-"""The course's commands (lab, test, test-real, run, install) in the standard library alone, for Python 3.11 and later.
+"""The course's commands: lab, test, test-real, coverage, run, install.
+
+They need the standard library of Python 3.11 or later, nothing else.
 
 Each command first makes sure that `.venv` holds the exact versions of constraints.txt.  A stamp in `.venv` says which
 versions and packages an installation ended with: while it holds, nothing is installed.  An environment that was made
@@ -222,8 +224,8 @@ def ensure_environment() -> None:
 
 def in_environment(*command: str, **variables: str) -> int:
     """Run `python command...` of the environment in the repository's root; returns its exit status."""
-    # Else a python3 kernel in the user's home would shadow the environment's own.
-    env = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", **variables}
+    # Else a python3 kernel in the user's home would shadow the environment's own, and Windows misread our files.
+    env = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", "PYTHONUTF8": "1", **variables}
     with subprocess.Popen([str(venv_python()), *command], cwd=ROOT, env=env) as process:
         while True:
             try:
@@ -240,13 +242,12 @@ def lab(args: list[str]) -> int:
 
 
 def test(args: list[str]) -> int:
-    """Style, and for a run of everything the types and the coverage too; then the tests, notebooks among them."""
+    """Style, for a run of everything the types too, then the tests, notebooks among them."""
     os.environ.pop("RSUTILS_MODEL", None)  # the outputs to compare with come from the embedded model
     checks = [("ruff", "check", "."), ("ruff", "format", "--check", ".")]
     options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=180"]
     if not args:
         checks.append(("mypy",))
-        options.append("--cov")
     faults = [" ".join(check) for check in checks if in_environment("-m", *check)]
     tests = in_environment(
         "-m", "pytest", "-q", "-rs", *options, *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **ONE_THREAD
@@ -260,19 +261,38 @@ def test_real(args: list[str]) -> int:
     return in_environment("tests/run_real.py", *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **ONE_THREAD)
 
 
+def coverage(args: list[str]) -> int:
+    """The tests without notebooks and browser, whose kernels are not measured; it slows them by about a third."""
+    only = args or ["tests", "rsutils"]
+    return in_environment(
+        "-m", "pytest", "-q", "-m", "not browser and not real", "--cov", *only, HF_HUB_OFFLINE="1", **ONE_THREAD
+    )
+
+
 def run(args: list[str]) -> int:
     return in_environment("run_notebooks.py", *args, **ONE_THREAD)
 
 
 def main() -> int:
-    examples = "course.py lab --port=9999, course.py test -k basis, course.py run --help"
-    parser = argparse.ArgumentParser(description="Inside the Residual Stream", epilog=f"Examples: {examples}")
-    commands = {"lab": lab, "test": test, "test-real": test_real, "run": run, "install": lambda args: 0}
-    parser.add_argument("command", choices=commands)
+    commands = {
+        "lab": (lab, "open the course in JupyterLab"),
+        "test": (test, "run everything that continuous integration asks for; with arguments, those tests"),
+        "test-real": (test_real, "run the chapters on a real pretrained model and on larger shapes"),
+        "coverage": (coverage, "print which lines of the package its tests reach"),
+        "run": (run, "execute the notebooks without a browser, into build/notebooks"),
+        "install": (lambda args: 0, "make the environment that the other commands need, and stop"),
+    }
+    meanings = [f"  {name:10} {meaning}" for name, (_, meaning) in commands.items()]
+    parser = argparse.ArgumentParser(
+        description="\n".join(["Inside the Residual Stream: the course's commands", "", *meanings]),
+        epilog="Examples: course.py lab --port=9999, course.py test -k basis, course.py run --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=commands, metavar="command", help="one of these")
     parser.add_argument("args", nargs=argparse.REMAINDER, help="passed on to JupyterLab, pytest or the run")
     options = parser.parse_args()
     ensure_environment()
-    return commands[options.command](options.args)
+    return commands[options.command][0](options.args)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import builtins
 import collections
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -249,7 +250,7 @@ time.sleep(60)
     assert "summary" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["test", "test_real", "run"])
+@pytest.mark.parametrize("command", ["test", "test_real", "coverage", "run"])
 def test_runs_and_tests_take_one_thread_a_kernel(monkeypatch, command):
     seen = []
     monkeypatch.setattr(course, "in_environment", lambda *command, **variables: seen.append(variables) or 0)
@@ -257,13 +258,13 @@ def test_runs_and_tests_take_one_thread_a_kernel(monkeypatch, command):
     assert seen[-1]["OMP_NUM_THREADS"] == os.environ.get("OMP_NUM_THREADS", "1")
 
 
-def test_the_whole_test_run_checks_types_and_prints_coverage(monkeypatch):
+def test_the_whole_test_run_checks_types_too(monkeypatch):
     seen = []
     monkeypatch.setattr(course, "in_environment", lambda *command, **variables: seen.append(command) or 0)
     assert course.test([]) == 0
-    assert [command[1] for command in seen] == ["ruff", "ruff", "mypy", "pytest"] and "--cov" in seen[-1]
+    assert [command[1] for command in seen] == ["ruff", "ruff", "mypy", "pytest"]
     assert course.test(["tests/test_docs.py"]) == 0
-    assert [command[1] for command in seen[4:]] == ["ruff", "ruff", "pytest"] and "--cov" not in seen[-1]
+    assert [command[1] for command in seen[4:]] == ["ruff", "ruff", "pytest"]
 
 
 @pytest.mark.parametrize("tool", ["ruff", "mypy", "pytest"])
@@ -325,11 +326,24 @@ def test_options_go_through(monkeypatch):
         assert seen[-1][-len(arguments[1:]) :] == tuple(arguments[1:])
 
 
-def test_make_and_course_have_the_same_commands(monkeypatch):
+def test_make_and_course_have_the_same_commands(monkeypatch, capsys):
     makefile = (course.ROOT / "Makefile").read_text()
-    targets = makefile.split(".PHONY:")[1].splitlines()[0].split()
+    _, *targets = makefile.split(".PHONY:")[1].splitlines()[0].split()
+    assert f"\n{' '.join(targets)}:\n" in makefile
     monkeypatch.setattr(course, "ensure_environment", lambda: None)
+    monkeypatch.setattr(course, "in_environment", lambda *command, **variables: 0)
     for target in targets:
         monkeypatch.setattr(sys, "argv", ["course.py", target])
-        monkeypatch.setattr(course, "in_environment", lambda *command, **variables: 0)
         assert course.main() == 0
+    monkeypatch.setattr(sys, "argv", ["course.py", "--help"])
+    with pytest.raises(SystemExit):
+        course.main()
+    told = capsys.readouterr().out.split("positional arguments")[0]
+    assert [line.split()[0] for line in told.splitlines() if line.startswith("  ")] == targets
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("command", [["make"], ["make", "help"]])
+def test_make_says_what_there_is(command):
+    told = subprocess.run([*command, f"PYTHON={sys.executable}"], cwd=course.ROOT, capture_output=True, text=True)
+    assert told.returncode == 0 and "test-real" in told.stdout and "JupyterLab" in told.stdout

@@ -48,7 +48,7 @@ def test_links_lead_to_a_file(path):
 
 def test_a_broken_link_is_found():
     here = ROOT / "README.md"
-    text = "[a](LICENSE) [b](nowhere.md#x) ![c](no.png) [d](https://example.org) `[e](code)` <img src=\"gone.png\">"
+    text = '[a](LICENSE) [b](nowhere.md#x) ![c](no.png) [d](https://example.org) `[e](code)` <img src="gone.png">'
     assert broken_links(here, text) == ["nowhere.md#x", "no.png", "gone.png"]
 
 
@@ -66,8 +66,9 @@ def unknown(found: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
     return absent | {pair for pair in found if pair[0] in ("make", "course.py") and pair[1] not in targets}
 
 
-@pytest.mark.parametrize("path", [p for p in DOCUMENTS if p.suffix == ".md"],
-                         ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path", [p for p in DOCUMENTS if p.suffix == ".md"], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 def test_commands_exist(path):
     assert unknown(commands(path.read_text())) == set()
 
@@ -85,20 +86,34 @@ def test_the_readme_names_every_command_and_chapter():
 
 
 # In pieces, so that this file does not contain what it forbids.
-HOSTS = re.compile("|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "download" + r"\.pytorch\.org",
-                             "npmjs" + r"\.(org|com)", "anaconda" + r"\.(org|com)", "deb" + r"\.debian\.org"]))
+HOSTS = re.compile(
+    "|".join(
+        [
+            "pypi" + r"\.org",
+            "pythonhosted" + r"\.org",
+            "download" + r"\.pytorch\.org",
+            "npmjs" + r"\.(org|com)",
+            "anaconda" + r"\.(org|com)",
+            "deb" + r"\.debian\.org",
+        ]
+    )
+)
 MACHINE = re.compile(r"(?<![\w.:}/-])/(?:root|work|Users|home/(?!jovyan\b)\w+)" + r"/\w")
 
 
 @pytest.mark.parametrize("pattern", [HOSTS, MACHINE], ids=["registry", "machine"])
 def test_no_file_names_a_registry_or_a_path_of_one_machine(pattern):
-    found = {path.relative_to(ROOT).as_posix(): match.group() for path in TEXT
-             if (match := pattern.search(path.read_text(errors="replace")))}
+    found = {
+        path.relative_to(ROOT).as_posix(): match.group()
+        for path in TEXT
+        if (match := pattern.search(path.read_text(errors="replace")))
+    }
     assert found == {}
 
 
-@pytest.mark.parametrize(("pattern", "text"), [(HOSTS, "https://pypi" + ".org/simple"),
-                                               (MACHINE, "'/root" + "/models'")])
+@pytest.mark.parametrize(
+    ("pattern", "text"), [(HOSTS, "https://pypi" + ".org/simple"), (MACHINE, "'/root" + "/models'")]
+)
 def test_such_a_name_is_found(pattern, text):
     assert pattern.search(text)
 
