@@ -1,6 +1,7 @@
 """Execute the notebooks in order into a folder, a line for each; `course.py run` calls this in the environment."""
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -96,8 +97,9 @@ def main(args: list[str]) -> int:
     parser.add_argument("--timeout", type=int, default=1800, help="seconds that one cell may take")
     parser.add_argument("--memory", type=float, default=float("inf"), help="GB that one notebook may take")
     options = parser.parse_args(args)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it mourns the cell that Ctrl-C cut off with a traceback
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # more threads than cores slow a busy machine's kernels down
-    paths, failures, passed = find(options.names), 0, 0
+    paths, failures, passed, status = find(options.names), 0, 0, 0
     try:
         for path in paths:
             run = execute(path, options.out, options.timeout)
@@ -110,8 +112,9 @@ def main(args: list[str]) -> int:
             print(f"{path.stem:28} {run.seconds:6.1f} s  {memory:9}  {verdict}", flush=True)
     except KeyboardInterrupt:
         print(f"{path.stem:28} interrupted")
+        status = 130
     print(f"{passed} passed, {failures} failed, {len(paths) - passed - failures} not run; written to {options.out}")
-    return 0 if passed == len(paths) else 1
+    return status or int(failures > 0)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """run_notebooks.py: in order, past a failure, without noise in what it writes."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -105,7 +106,27 @@ def test_ctrl_c_ends_with_a_summary_and_no_traceback(tmp_path):
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 1 and "Traceback" not in err
+    assert process.returncode == 130 and "Traceback" not in err
     assert out.splitlines()[0].split() == ["01_slow", "interrupted"]
     assert out.splitlines()[1].startswith("0 passed, 0 failed, 2 not run")
     assert "before" in (tmp_path / "out" / "01_slow.ipynb").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_ctrl_c_stops_all_of_the_real_models(monkeypatch, capfd):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    run_real = importlib.import_module("run_real")
+    slow = """
+import os, signal, time
+def end(*args):
+    time.sleep(1)
+    print("summary", flush=True)
+    raise SystemExit(130)
+signal.signal(signal.SIGINT, end)
+os.kill(os.getppid(), signal.SIGINT)
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(60)
+"""
+    with pytest.raises(SystemExit) as stopped:
+        run_real.run([sys.executable, "-c", slow])
+    assert stopped.value.code == 130 and "summary" in capfd.readouterr().out
