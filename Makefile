@@ -1,7 +1,9 @@
-# A thin face for course.py, which needs no make: python course.py {lab,test,test-real,run,install} [options]
+# A thin face for course.py, which needs no make: python course.py {lab,test,test-real,coverage,run,install} [options]
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: lab test test-real run install
-lab test test-real run install:
+.PHONY: help lab test test-real coverage run install
+help:
+	@$(PYTHON) course.py --help
+lab test test-real coverage run install:
 	@$(PYTHON) course.py $@ $(ARGS)

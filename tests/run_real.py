@@ -23,7 +23,17 @@ def notebooks(directory: Path | None, what: str, *args: str) -> int:
         return 0
     print(f"== {what}", flush=True)
     command = [sys.executable, "run_notebooks.py", "--out", f"build/{directory.name}", *args]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, "RSUTILS_MODEL": str(directory)}).returncode
+    return run(command, RSUTILS_MODEL=str(directory))
+
+
+def run(command: list[str], **variables: str) -> int:
+    """The exit status of a command; after Ctrl-C nothing more is run, once the command has said how far it came."""
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            sys.exit(130)
 
 
 def main(args: list[str]) -> int:
@@ -32,7 +42,7 @@ def main(args: list[str]) -> int:
         failed |= notebooks(random_directory(name), f"the shape of {name}, random weights", "--memory", "1.8", *args)
     print("== the known figures", flush=True)
     figures = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", "real", "tests/test_real.py"]
-    return failed or subprocess.run(figures, cwd=ROOT).returncode
+    return failed | run(figures)
 
 
 if __name__ == "__main__":

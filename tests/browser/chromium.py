@@ -28,7 +28,7 @@ KEYS = {"ArrowRight": 39, "Enter": 13, "Tab": 9, " ": 32, "Delete": 46, "3": 51}
 def chromium(profile: Path):
     """Run headless Chromium with a fresh profile; gives its only page."""
     flags = [*FLAGS.split(), f"--user-data-dir={profile}"]
-    if os.geteuid() == 0:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
         flags.append("--no-sandbox")
     process = subprocess.Popen([BROWSER, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
