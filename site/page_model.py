@@ -34,7 +34,8 @@ def build(folder: Path) -> None:
     (folder / "index.html").write_text(whole)
     shutil.copy(SOURCES / "model.css", folder)
     worker = json.dumps(classic(IN_WORKER)).replace("</", "<\\/")
-    (folder / "model.js").write_text(f'(() => {{\n"use strict";\nconst WORKER_SOURCE = {worker};\n{classic(IN_PAGE)}}})();\n')
+    script = f"const WORKER_SOURCE = {worker};\n{classic(IN_PAGE)}"
+    (folder / "model.js").write_text(f'(() => {{\n"use strict";\n{script}}})();\n')
     (folder / "weights.js").write_text(f"globalThis.PAGE_MODEL = {json.dumps(files(), ensure_ascii=False)};\n")
 
 

@@ -105,29 +105,33 @@ function showComponents({ components, next, bias, over }) {
     const lengths = [[norm, kind], [stream, "lane"]].map(([x, colour]) =>
       x === null ? cell("td", "") : withBar(x.toFixed(1), bar(colour, 0, x / longest)));
     const share = adds / strongest / 2;
-    line.append(header, ...lengths, withBar(signed(adds, 2), bar(kind, 0.5 + Math.min(0, share), Math.abs(share), adds < 0)));
+    const added = bar(kind, 0.5 + Math.min(0, share), Math.abs(share), adds < 0);
+    line.append(header, ...lengths, withBar(signed(adds, 2), added));
     return line;
   };
   part("components").replaceChildren(
-    ...components.map(({ name, norm, stream, adds }) => row(describe(name).words, describe(name).kind, norm, stream, adds)),
+    ...components.map(({ name, norm, stream, adds }) => {
+      const { words, kind } = describe(name);
+      return row(words, kind, norm, stream, adds);
+    }),
     row("bias", "unembed", null, null, bias),
   );
   part("sum").textContent = signed(over, 2);
   const most = components.reduce((best, other) => (other.adds > best.adds ? other : best));
-  part("attribution").textContent = `${capital(describe(most.name).words)} adds most to the logit of ${word}: ${signed(most.adds, 2)} `
-    + `of ${signed(over, 2)} over the average token.`;
+  part("attribution").textContent = `${capital(describe(most.name).words)} adds most to the logit of ${word}: `
+    + `${signed(most.adds, 2)} of ${signed(over, 2)} over the average token.`;
 }
 
 function showPictures() {
   const { pattern, words, position, layer, index, headNorm, heads, next } = shown;
   part("stream").innerHTML = drawStream(shown, Math.round(part("stream").clientWidth));
   const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(`--${name}`).trim();
-  const colours = { attention: colour("attn"), paper: colour("paper"), hidden: colour("hidden"), ink: colour("ink"), quiet: colour("quiet") };
-  drawPattern(part("pattern"), shown, colours);
+  const names = ["attn", "paper", "hidden", "ink", "quiet"];
+  drawPattern(part("pattern"), shown, Object.fromEntries(names.map((name) => [name, colour(name)])));
   const row = pattern[position], most = row.reduce((best, weight, i) => (weight > row[best] ? i : best), 0);
-  const sentence = `Layer ${layer} head ${index}: “${visible(words[position])}” looks most at “${visible(words[most])}” `
-    + `(position ${most}), ${row[most].toFixed(2)}. It writes a vector ${headNorm.toFixed(1)} long, which adds `
-    + `${signed(heads[layer][index], 2)} to “${visible(next[0].word)}”.`;
+  const sentence = `Layer ${layer} head ${index}: “${visible(words[position])}” looks most at `
+    + `“${visible(words[most])}” (position ${most}), ${row[most].toFixed(2)}. `
+    + `It writes a vector ${headNorm.toFixed(1)} long, which adds ${signed(heads[layer][index], 2)} to “${visible(next[0].word)}”.`;
   part("looks").textContent = sentence;
   part("pattern").setAttribute("aria-label", `Attention pattern. ${sentence}`);
 }
@@ -188,7 +192,8 @@ head.addEventListener("change", ask);
 new ResizeObserver(() => shown && showPictures()).observe(part("stream"));
 // Another theme, by the system's wish or the page's: the canvas has to be told, the rest follows by itself.
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => shown && showPictures());
-new MutationObserver(() => shown && showPictures()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+new MutationObserver(() => shown && showPictures())
+  .observe(document.documentElement, { attributeFilter: ["data-theme"] });
 
 const near = new IntersectionObserver((entries) => {
   if (!entries.some(({ isIntersecting }) => isIntersecting)) return;

@@ -2,7 +2,17 @@
 
 /** GPT-2 cuts text before it merges: contractions, words, numbers and marks, each with the space before it. Unicode's
     own idea of white space, which the tokenizers library follows, is not quite that of \s. */
-const PIECES = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+const PIECES = RegExp(
+  [
+    "'s|'t|'re|'ve|'m|'ll|'d",
+    " ?\\p{L}+",
+    " ?\\p{N}+",
+    " ?[^\\p{White_Space}\\p{L}\\p{N}]+",
+    "\\p{White_Space}+(?!\\P{White_Space})",
+    "\\p{White_Space}+",
+  ].join("|"),
+  "gu",
+);
 
 export class Tokenizer {
   /** `file`: what tokenizer.json holds. */

@@ -48,6 +48,8 @@ export class Transformer {
       out: writer(`h.${layer}.mlp.c_proj`),
     }));
 
+    for (const { QKV, O } of this.blocks) foldValueBias(QKV, O);
+
     // What a run leaves behind, a row for each position.
     const rows = (width) => new Float64Array(this.n_ctx * width);
     this.tokens = [];
@@ -177,7 +179,7 @@ export function softmax(scores) {
 }
 
 /** x @ W + b for each row of x. `columns` holds W column by column, so that both factors are read in order; eight
-    sums at once (two rows, four columns) stay in registers. At the edges a sum is computed twice rather than left out. */
+    sums at once (two rows, four columns) stay in registers. At an edge a sum is computed twice, not left out. */
 function linear(x, { columns, b }) {
   const n_out = b.length, n_in = columns.length / n_out, rows = x.length / n_in, y = new Float64Array(rows * n_out);
   for (let row = 0; row < rows; row += 2) {
@@ -220,6 +222,13 @@ function fold({ columns, b }, gain, bias) {
     columns: columns.map((value, at) => gain[at % n_in] * value),
     b: b.map((value, j) => bias.reduce((sum, c, i) => sum + c * columns[j * n_in + i], value)),
   };
+}
+
+/** The bias of the values moved behind the heads, in place: a pattern's shares sum to one, so it arrives as it is. */
+function foldValueBias(QKV, O) {
+  const d = O.b.length, b_V = QKV.b.subarray(2 * d);
+  O.b.set(linear(b_V, O));
+  b_V.fill(0);
 }
 
 /** Rows with their mean taken off: what a norm would take off anyway. */

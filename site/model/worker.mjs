@@ -29,8 +29,8 @@ function look({ text, position, head }) {
   transformer.run(tokens);
   const at = position ?? tokens.length - 1;
   const logits = transformer.logits(at), probabilities = softmax(logits.slice());
-  const next = Array.from(probabilities, (probability, id) => ({ id, probability, word: tokenizer.decode(id) }))
-    .sort((a, b) => b.probability - a.probability).slice(0, 8);
+  const next = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]).slice(0, 8)
+    .map((id) => ({ id, probability: probabilities[id], word: tokenizer.decode(id) }));
   const best = next[0].id, final = transformer.stream(at);
   const length = (x) => Math.sqrt(squared(x));
 
@@ -43,7 +43,8 @@ function look({ text, position, head }) {
   const heads = transformer.blocks.map((_, layer) => Array.from({ length: transformer.n_heads }, (_, index) =>
     transformer.attribute(transformer.headWrite(layer, index, at), at, best)));
   const most = heads.flat().indexOf(Math.max(...heads.flat()));
-  const [layer, index] = head ? head.split(".").map(Number) : [Math.floor(most / transformer.n_heads), most % transformer.n_heads];
+  const strongest = [Math.floor(most / transformer.n_heads), most % transformer.n_heads];
+  const [layer, index] = head ? head.split(".").map(Number) : strongest;
   return {
     words: tokens.map((id) => tokenizer.decode(id)),
     dropped: all.length - tokens.length,
