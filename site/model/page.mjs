@@ -10,9 +10,9 @@ const worker = new Worker(URL.createObjectURL(new Blob([WORKER_SOURCE], { type: 
 let ready = false, busy = false, changed = false, position = null, shown = null;
 
 worker.onmessage = ({ data }) => {
+  busy = false;
   if (data.ready) start(data.ready);
   else show(data);
-  busy = false;
   if (changed) ask();
 };
 worker.onerror = ({ message }) => fail(message);
@@ -36,15 +36,13 @@ function load() {
 }
 
 function fail(message) {
-  part("prediction").textContent = `The model did not start (${message}): reload the page.`;
+  part("prediction").textContent = `The model cannot run (${message}): reload the page.`;
 }
 
 function start({ n_layers, n_heads }) {
   for (let layer = 0; layer < n_layers; layer++)
     for (let index = 0; index < n_heads; index++) head.add(new Option("", `${layer}.${index}`));
-  ready = true;
-  root.classList.add("ready");
-  ask();
+  ready = changed = true;
 }
 
 function show(found) {
@@ -57,7 +55,7 @@ function show(found) {
     option.text = `layer ${layer} head ${index} (${signed(found.heads[layer][index], 2)})`;
   }
   showPictures();
-  root.setAttribute("aria-busy", "false");
+  root.setAttribute("aria-busy", changed);
 }
 
 function showWords({ words, position: at, dropped, pattern }) {

@@ -274,14 +274,38 @@ def test_what_stands_in_the_page_is_what_the_model_said(open_page):
     assert page.inner_text("[data-part=looks]").startswith(f"Layer {found['layer']} head {found['index']}:")
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n", "🙂", "<|endoftext|>", "<b>&amp;</b>"])
+@pytest.mark.parametrize("text", ["", " ", "\n", "🙂", "<|endoftext|>", "<b>&amp;</b>", '"'])
 def test_any_text_is_answered(open_page, text):
     page = open_page()
     page.fill("textarea", text)
     page.wait_for_function("document.querySelectorAll('.tokens label').length < 15")
     page.wait_for_selector(IDLE)
-    assert "NaN" not in page.inner_text("main") and page.locator(".stream b").count() == 0
+    assert "NaN" not in page.inner_text("main")
+    assert page.get_attribute(".stream svg", "aria-label").endswith(" long.")
     assert "the model expects" in page.inner_text(PREDICTION)
+
+
+def test_what_is_typed_while_the_model_is_busy_is_shown_in_the_end(open_page):
+    page = open_page()
+    page.evaluate(
+        """() => "One two three".split("").forEach((_, i, all) => {
+            const text = document.querySelector("textarea");
+            text.value = all.slice(0, i + 1).join("");
+            text.dispatchEvent(new InputEvent("input"));
+        })"""
+    )
+    page.wait_for_selector(IDLE)
+    shown = page.eval_on_selector_all(".tokens span", "spans => spans.map(span => span.textContent).slice(1).join('')")
+    assert shown == "One·two·three"
+
+
+def test_what_is_typed_before_the_model_is_there_is_answered(browser, folder):
+    page = browser.new_page()
+    page.goto(f"file://{folder}/index.html", wait_until="commit")
+    page.fill("textarea", "The cat")
+    page.wait_for_selector(IDLE)
+    assert page.locator(".tokens label").count() == 3
+    page.close()
 
 
 def test_a_text_that_is_too_long_says_what_is_left_out(open_page, embedded):
@@ -343,6 +367,17 @@ def test_nothing_is_cut_at_any_width_and_text_is_legible(open_page, width, schem
         }"""
     )
     assert outside == []
+    overlapping = page.evaluate(
+        """() => {
+            const texts = [...document.querySelectorAll(".stream svg text")].map(node => [
+                node.textContent, node.getBoundingClientRect(),
+            ]);
+            return texts.flatMap(([text, a], i) => texts.slice(i + 1).filter(([_, b]) =>
+                a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom
+            ).map(([other]) => [text, other]));
+        }"""
+    )
+    assert overlapping == []
     contrasts = page.evaluate(
         """() => {
             const light = colour => {
