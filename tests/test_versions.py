@@ -71,9 +71,11 @@ def test_nothing_that_gets_installed_is_unpinned():
 
 def test_the_pins_suit_the_oldest_python_and_every_platform():
     oldest = {"python_version": "3.11", "python_full_version": "3.11.0", "extra": ""}
-    for platform in ({"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"},
-                     {"sys_platform": "darwin", "os_name": "posix", "platform_machine": "arm64"},
-                     {"sys_platform": "win32", "os_name": "nt", "platform_machine": "AMD64"}):
+    for platform in (
+        {"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"},
+        {"sys_platform": "darwin", "os_name": "posix", "platform_machine": "arm64"},
+        {"sys_platform": "win32", "os_name": "nt", "platform_machine": "AMD64"},
+    ):
         chosen = [p.name for p in pins() if not p.marker or p.marker.evaluate({**oldest, **platform})]
         assert len(chosen) == len(set(chosen))
         assert set(EVERYTHING) <= {canonicalize_name(name) for name in chosen}
@@ -109,7 +111,7 @@ def test_the_release_has_one_number():
 
 def imported(paths) -> set[str]:
     """The distributions that the Python files import, the standard library and our own modules left out."""
-    own = {path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")}
+    own = {path.stem for folder in ("tests", "benchmarks", "site") for path in (ROOT / folder).rglob("*.py")}
     ours = {"rsutils", "training", "benchmarks", "course", "run_notebooks", *own}
     modules = set()
     for path in paths:
@@ -127,7 +129,7 @@ def test_the_package_declares_what_it_imports():
 
 
 def test_the_rest_declares_what_it_imports():
-    folders = ("tests", "training", "benchmarks")
+    folders = ("tests", "training", "benchmarks", "site")
     paths = [*ROOT.glob("*.py"), *(path for name in folders for path in (ROOT / name).rglob("*.py"))]
     assert imported(paths) - set(EVERYTHING) == set()
 
@@ -148,7 +150,10 @@ def test_a_wheel_carries_the_weights(tmp_path):
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     carried = set(zipfile.ZipFile(wheel).namelist())
-    files = {p.relative_to(ROOT).as_posix() for p in (ROOT / "rsutils").rglob("*")
-             if p.is_file() and "__pycache__" not in p.parts}
+    files = {
+        p.relative_to(ROOT).as_posix()
+        for p in (ROOT / "rsutils").rglob("*")
+        if p.is_file() and "__pycache__" not in p.parts
+    }
     assert files - carried == set()
     assert any(name.startswith("rsutils/data/") and name.endswith(".safetensors") for name in carried)
