@@ -71,11 +71,9 @@ def test_nothing_that_gets_installed_is_unpinned():
 
 def test_the_pins_suit_the_oldest_python_and_every_platform():
     oldest = {"python_version": "3.11", "python_full_version": "3.11.0", "extra": ""}
-    for platform in (
-        {"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"},
-        {"sys_platform": "darwin", "os_name": "posix", "platform_machine": "arm64"},
-        {"sys_platform": "win32", "os_name": "nt", "platform_machine": "AMD64"},
-    ):
+    for platform in ({"sys_platform": "linux", "os_name": "posix", "platform_machine": "x86_64"},
+                     {"sys_platform": "darwin", "os_name": "posix", "platform_machine": "arm64"},
+                     {"sys_platform": "win32", "os_name": "nt", "platform_machine": "AMD64"}):
         chosen = [p.name for p in pins() if not p.marker or p.marker.evaluate({**oldest, **platform})]
         assert len(chosen) == len(set(chosen))
         assert set(EVERYTHING) <= {canonicalize_name(name) for name in chosen}
@@ -150,10 +148,7 @@ def test_a_wheel_carries_the_weights(tmp_path):
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     carried = set(zipfile.ZipFile(wheel).namelist())
-    files = {
-        p.relative_to(ROOT).as_posix()
-        for p in (ROOT / "rsutils").rglob("*")
-        if p.is_file() and "__pycache__" not in p.parts
-    }
+    files = {p.relative_to(ROOT).as_posix() for p in (ROOT / "rsutils").rglob("*")
+             if p.is_file() and "__pycache__" not in p.parts}
     assert files - carried == set()
     assert any(name.startswith("rsutils/data/") and name.endswith(".safetensors") for name in carried)

@@ -116,7 +116,7 @@ function showComponents({ components, next, bias, over }) {
   );
   part("sum").textContent = signed(over, 2);
   const most = components.reduce((best, other) => (other.adds > best.adds ? other : best));
-  part("attribution").textContent = `${capital(describe(most.name).words)} adds most to the logit of ${word}: `
+  part("attribution").textContent = `${capital(describe(most.name).words)} adds most, directly, to the logit of ${word}: `
     + `${signed(most.adds, 2)} of ${signed(over, 2)} over the average token.`;
 }
 
