@@ -13,6 +13,7 @@ import threading
 from itertools import islice
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import transformers
@@ -341,6 +342,9 @@ WATCH = """() => {
 
 @pytest.mark.parametrize("words", [12, 105])
 def test_from_key_press_to_picture_takes_under_150_ms(open_page, words):
+    load = psutil.getloadavg()[0] / psutil.cpu_count()
+    if load > 2:
+        pytest.skip(f"{load:.1f} programs want each core: a time would tell of them, not of the page")
     page = open_page()
     text = stories([words])[0]
     # Twenty keys at the end, where the beginning is kept, then twenty at the start, where nothing can be.
