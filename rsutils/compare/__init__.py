@@ -4,10 +4,13 @@ from rsutils.compare import figures
 from rsutils.compare.chance import Statistics, null_deviation, rotated_reader, statistics
 from rsutils.compare.depth import DepthMap, Likeness, beside, by_distance, likeness
 from rsutils.compare.ranks import rank_correlation
+from rsutils.compare.scores import PairScores, ScoredPair
 
 __all__ = [
     "DepthMap",
     "Likeness",
+    "PairScores",
+    "ScoredPair",
     "Statistics",
     "beside",
     "by_distance",
