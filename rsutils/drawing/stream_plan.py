@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from rsutils.drawing.svg import number, wrap
+from rsutils.drawing.svg import Number, number, wrap
 
 LABEL, HEADING = 14, 18  # the two sizes of text
 KINDS = {"embed": "embedding", "pos": "position", "attn": "attention", "mlp": "MLP", "unembed": "unembedding"}
 FINE = 40  # layers closer than this are drawn finer
-NAMED = 78  # layers as far apart as this leave room for every name
+NAMED = 82  # layers as far apart as this leave room for every name
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Write:
     """One component at this token: what it wrote, and the norm of the stream that it read and that it left."""
 
     name: str
-    norm: float
-    share: float
+    norm: Number
+    share: Number
     before: float
     after: float
 
@@ -66,7 +66,7 @@ def capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def norm_text(value: float) -> str:
+def norm_text(value: Number) -> str:
     """A norm in two or three digits, so that it fits beside a bar.
 
     >>> norm_text(3.204), norm_text(102.477), norm_text(25058)
@@ -75,7 +75,7 @@ def norm_text(value: float) -> str:
     return f"{value / 1000:.0f}k" if value >= 9999.5 else f"{value:.0f}" if value >= 9.95 else f"{value:.1f}"
 
 
-def percent(share: float) -> str:
+def percent(share: Number) -> str:
     """A share in per cent; what is more than nothing, of either sign, is never said to be nothing.
 
     >>> percent(0.602), percent(-0.082), percent(-0.0004), percent(0.0)
@@ -100,9 +100,9 @@ def seen(token: str) -> str:
 class Spot:
     """Where along the stream a component reads, where its ribbon leaves its bar, and where it lands."""
 
-    read: float
-    root: float
-    land: float
+    read: Number
+    root: Number
+    land: Number
 
 
 @dataclass(frozen=True)
@@ -112,21 +112,21 @@ class Plan:
     tall: bool
     small: bool
     parallel: bool
-    width: float
-    axis: float
-    start: float
-    first: float
-    pitch: float
-    end: float
-    reach: float
+    width: Number
+    axis: Number
+    start: Number
+    first: Number
+    pitch: Number
+    end: Number
+    reach: Number
 
     @classmethod
     def fit(cls, n_layers: int, title: str, *, tall: bool, small: bool, parallel: bool) -> "Plan":
         """The plan for a model: a wide picture has one width for one to four layers, a tall one grows with them."""
         if small:
             pitch = min(84, 336 / n_layers)
-            end = 94 + n_layers * pitch
-            return cls(False, True, parallel, end + 100, 64, 58, 84, pitch, end, 38)
+            end = 122 + n_layers * pitch
+            return cls(False, True, parallel, end + 100, 64, 86, 112, pitch, end, 38)
         if tall:
             top, pitch = below_title(title, 390), 104 if n_layers <= 6 else 24
             end = top + 192 + n_layers * pitch
@@ -137,11 +137,11 @@ class Plan:
         axis = below_title(title, end + 170) + 92 + reach
         return cls(False, False, parallel, end + 170, axis, 112, 142, pitch, end, reach)
 
-    def at(self, s: float, t: float) -> str:
+    def at(self, s: Number, t: Number) -> str:
         """A point as SVG writes it."""
         return f"{number(self.axis + t)},{number(s)}" if self.tall else f"{number(s)},{number(self.axis + t)}"
 
-    def spot(self, write: Write, width: float) -> Spot:
+    def spot(self, write: Write, width: Number) -> Spot:
         """The places of a component whose ribbon is so wide."""
         if write.layer is None:
             read = self.start - (62 if self.tall else 24 if self.small else 46)
@@ -153,7 +153,7 @@ class Plan:
         read, land = (self.first + (write.layer + part) * self.pitch for part in (begin, end))
         return Spot(read, read + min(10, 0.1 * self.pitch) + width / 2, land)
 
-    def outline(self, upper: list[tuple[float, float]]) -> str:
+    def outline(self, upper: list[tuple[Number, Number]]) -> str:
         """A lane of these half widths: level or bent smoothly between each two places, pointed where it ends."""
 
         def along(edge):
@@ -168,6 +168,6 @@ class Plan:
         return f"M{''.join(along(upper))}L{''.join(along(lower))}Z"
 
 
-def below_title(title: str, width: float) -> float:
+def below_title(title: str, width: Number) -> float:
     """The baseline of the line under a title, which may need several."""
     return 30.0 + 22 * len(wrap(title, width - 32, HEADING, bold=True))

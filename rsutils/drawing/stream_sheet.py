@@ -1,11 +1,10 @@
 """The picture of the stream, element by element: lane, ribbons, bars, dotted readers, and texts that never touch."""
 
 from collections.abc import Sequence
-from html import escape
 from zlib import crc32
 
 from rsutils.drawing.stream_plan import FINE, HEADING, KINDS, LABEL, NAMED, Plan, Spot, Write, norm_text, percent, seen
-from rsutils.drawing.svg import clip, number, tag, text_width, themes, wrap
+from rsutils.drawing.svg import Number, clip, number, plain, tag, text_width, themes, wrap
 
 CSS = (
     themes("rs-stream")
@@ -33,6 +32,8 @@ CSS = (
 SOFT = ((0, 1), (0.45, 0.95), (1, 0))  # how a ribbon fades into the stream: place and opacity
 HAIRLINE = 0.8  # no ribbon is thinner, so that it can be seen
 
+Box = tuple[Number, Number, Number, Number]
+
 
 class Sheet:
     """The elements drawn so far, and the boxes (left, top, right, bottom) that texts have taken."""
@@ -40,7 +41,7 @@ class Sheet:
     def __init__(self, plan: Plan, title: str, alt: str) -> None:
         self.plan, self.title, self.alt = plan, title, alt
         self.drawn: list[str] = []
-        self.taken: list[tuple[float, float, float, float]] = []
+        self.taken: list[Box] = []
         # A page may hold many pictures, and an id must mean one gradient.
         self.id = f"rs{crc32(f'{plan}{title}{alt}'.encode()):08x}"
 
@@ -72,15 +73,14 @@ class Sheet:
         """Everything drawn, with its words, colours and fades."""
         plan = self.plan
         height = 130.0 if plan.small else max(bottom for *_, bottom in self.taken) + 14
-        fades = {
-            kind: [(at, f"var(--{kind})", alpha) for at, alpha in SOFT] for kind in ("embed", "pos", "attn", "mlp")
-        }
+        writers = [kind for kind in KINDS if kind != "unembed"]
+        fades = {kind: [(at, f"var(--{kind})", alpha) for at, alpha in SOFT] for kind in writers}
         fades["lane"] = [(0, "var(--source)", 1), (1, "var(--mouth)", 1)]
         down = dict(x2=0, y2=1) if plan.tall else {}
         return tag(
             "svg",
-            tag("title", escape(self.title)),
-            tag("desc", escape(self.alt)),
+            tag("title", plain(self.title)),
+            tag("desc", plain(self.alt)),
             f"<style>{CSS}</style>",
             tag(
                 "defs",
@@ -109,21 +109,21 @@ class Sheet:
         return max(write.norm * self.scale, HAIRLINE)
 
     def text(
-        self, x: float, y: float, content: str, *, look: str = "", size: int = LABEL, bold=False, anchor="start"
+        self, x: Number, y: Number, content: str, *, look: str = "", size: int = LABEL, bold=False, anchor="start"
     ) -> str:
         """A text at a baseline, whose box is taken from then on."""
         self.taken.append(box(x, y, content, size=size, bold=bold, anchor=anchor))
         look = f"{look} rs-h" if size == HEADING else f"{look} rs-b" if bold else look
         return tag(
             "text",
-            escape(content, quote=False),
+            plain(content),
             class_=look.strip() or None,
             x=float(x),
             y=float(y),
             text_anchor=None if anchor == "start" else anchor,
         )
 
-    def is_free(self, new: tuple[float, float, float, float]) -> bool:
+    def is_free(self, new: Box) -> bool:
         """Whether a text there would touch neither the edge nor another text."""
         return new[0] >= 6 and new[2] <= self.plan.width - 6 and not any(touch(new, old) for old in self.taken)
 
@@ -175,7 +175,7 @@ class Sheet:
             inside = [(s, t) for s, t in upper if first < s < last]
             self.drawn.append(tag("path", class_="rs-path", d=plan.outline([ends[0], *inside, ends[1]])))
 
-    def name_lane(self, norm: float, half: float) -> None:
+    def name_lane(self, norm: Number, half: Number) -> None:
         """What the lane is, beside its last stretch, where nothing lands."""
         plan = self.plan
         x, y, anchor = plan.end - 26, plan.axis - half - 26, "middle"
@@ -212,7 +212,7 @@ class Sheet:
         self.drawn.append(
             tag(
                 "g",
-                tag("title", escape(write.sentence)),
+                tag("title", plain(write.sentence)),
                 tag("path", class_="rs-tint", **ribbon) if against else "",
                 tag("path", class_="rs-against" if against else "rs-writes", **ribbon),
                 tag(
@@ -227,15 +227,13 @@ class Sheet:
             )
         )
 
-    def bar(self, s0: float, s1: float, t0: float, t1: float) -> str:
+    def bar(self, s0: Number, s1: Number, t0: Number, t1: Number) -> str:
         """A rounded bar between two places along the stream and two across it."""
         x, y, width, height = s0, self.plan.axis + t0, s1 - s0, t1 - t0
         if self.plan.tall:
             x, y, width, height = self.plan.axis + t0, s0, t1 - t0, s1 - s0
-        round_ = min(width, height) / 2
-        return tag(
-            "rect", class_="rs-solid", x=float(x), y=float(y), width=float(width), height=float(height), rx=round_
-        )
+        place = dict(x=float(x), y=float(y), width=float(width), height=float(height))
+        return tag("rect", class_="rs-solid", **place, rx=min(width, height) / 2)
 
     def token(self, token: str, quiet: bool) -> str:
         """The token that the stream begins with."""
@@ -245,7 +243,7 @@ class Sheet:
             x, y = plan.axis, plan.start - 74
         if plan.small:
             x, anchor = plan.start - 32, "end"
-        room = 150 if plan.tall else 20 if plan.small else 80
+        room = 150 if plan.tall else 48 if plan.small else 80
         shown = clip(seen(token), room, size, bold=True)
         return self.text(x, y, shown, size=size, bold=True, anchor=anchor, look="rs-q" if quiet else "")
 
@@ -256,7 +254,7 @@ class Sheet:
         chances = ", ".join(f"“{seen(token)}” {percent(p)}" for token, p in likeliest)
         arrow = f"M{plan.at(s - 2, 0)}L{plan.at(s - 9, -4)}L{plan.at(s - 9, 4)}Z"
         reader = [
-            tag("title", escape(f"the unembedding reads the final stream; likeliest next: {chances}")),
+            tag("title", plain(f"the unembedding reads the final stream; likeliest next: {chances}")),
             tag("path", class_="rs-reads", d=f"M{plan.at(plan.end + 3, 0)}L{plan.at(s - 9, 0)}"),
             tag("path", class_="rs-solid", d=arrow),
             self.bar(s, s + 8, -long, long),
@@ -283,18 +281,20 @@ class Sheet:
     def labels(self, writes: Sequence[Write], spots: dict[str, Spot]) -> dict[str, str]:
         """Names and numbers beside the bars; where layers are many, of the longest writes that find room."""
         roomy = self.plan.pitch >= NAMED
-        found, order = {}, sorted(writes, key=lambda w: -w.norm)
-        for w in order:
-            names = [KINDS[w.kind]] if roomy else [w.label, f"{norm_text(w.norm)} ({percent(w.share)})"]
-            lines = self.beside(w, spots[w.name], names, 2)
-            if all(self.is_free(box(**line)) for line in lines):
-                found[w.name] = "".join(self.text(**line, look="rs-q" * (not line["bold"])) for line in lines)
-        for w in order if roomy else ():
-            for numbers in (f"{norm_text(w.norm)} ({percent(w.share)})", norm_text(w.norm)):
-                _, line = self.beside(w, spots[w.name], ["", numbers], 2)
-                if self.is_free(box(**line)):
-                    found[w.name] += self.text(**line, look="rs-q")
-                    break
+        found, waiting = {}, []
+        for w in sorted(writes, key=lambda w: -w.norm):
+            short = norm_text(w.norm)
+            name, full = self.beside(
+                w, spots[w.name], [KINDS[w.kind] if roomy else w.label, f"{short} ({percent(w.share)})"]
+            )
+            short = full | dict(content=short)
+            if all(self.is_free(box(**line)) for line in (name, short if roomy else full)):
+                found[w.name] = self.text(**name)
+                self.taken.append(box(**(short if roomy else full)))
+                waiting.append((w.name, short, full))
+        for key, short, full in waiting:  # every name has its place: where there is more, the share is told too
+            self.taken.remove(box(**short) if roomy else box(**full))
+            found[key] += self.text(**(full if self.is_free(box(**full)) else short), look="rs-q")
         return found
 
     def lit_labels(self, writes: Sequence[Write], spots: dict[str, Spot], lit: set) -> dict[str, str]:
@@ -302,21 +302,21 @@ class Sheet:
         found, named = {}, set()
         for w in writes:
             name = KINDS[w.kind] if w.kind in lit or w.layer is None else w.label
-            (line,) = self.beside(w, spots[w.name], [name], 1)
+            (line,) = self.beside(w, spots[w.name], [name])
             if name not in named and self.is_free(box(**line)):
                 found[w.name] = self.text(**line)
                 named.add(name)
         return found
 
-    def beside(self, write: Write, spot: Spot, texts: Sequence[str], rows: int) -> list[dict]:
-        """The lines of a label of so many rows: above or below its bar, or left or right where the stream runs down."""
-        plan = self.plan
+    def beside(self, write: Write, spot: Spot, texts: Sequence[str]) -> list[dict]:
+        """The lines of a label: above or below its bar, or left or right where the stream runs down."""
+        plan, rows = self.plan, len(texts)
         if plan.tall:
             x = plan.axis + write.side * (plan.reach + 12)
             middle = (spot.read + spot.root + max(self.width(write) / 2, 4) - 4) / 2
             y, anchor = middle + 5 - 8 * (rows - 1), "start" if write.side > 0 else "end"
         else:
-            x = spot.read - (18 if write.layer is None and not plan.small else 4)
+            x = spot.read - (22 if write.layer is None and not plan.small else 4)
             y = plan.axis + write.side * plan.reach + (21 if write.side > 0 else -11 - 17 * (rows - 1))
             anchor = "start"
         return [dict(x=x, y=y + 17 * i, content=text, bold=i == 0, anchor=anchor) for i, text in enumerate(texts)]
@@ -349,16 +349,14 @@ class Sheet:
             x += width + 20
 
 
-def box(
-    x: float, y: float, content: str, size: int = LABEL, bold: bool = False, anchor: str = "start"
-) -> tuple[float, float, float, float]:
+def box(x: Number, y: Number, content: str, size: int = LABEL, bold: bool = False, anchor: str = "start") -> Box:
     """Left, top, right and bottom of a text at a baseline."""
     width = text_width(content, size, bold=bold)
     left = x - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
     return left, y - 0.8 * size, left + width, y + 0.25 * size
 
 
-def touch(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+def touch(one: Box, other: Box) -> bool:
     """Whether two boxes overlap or lie beside each other without a gap."""
     (left, top, right, bottom), (a, b, c, d) = one, other
     return left < c + 4 and a < right + 4 and top < d and b < bottom

@@ -1,7 +1,9 @@
 """Pieces of an SVG picture: the course's colours for light and dark, elements, and the room that a text takes."""
 
+import re
 from html import escape
 
+Number = int | float  # beartype lets no int pass for a float
 COLOURS = {  # for light and for dark: text has a contrast of 4.5 with its paper
     "paper": ("#FFFFFF", "#15181C"),
     "ink": ("#1B1F24", "#E8EAED"),
@@ -16,7 +18,8 @@ COLOURS = {  # for light and for dark: text has a contrast of 4.5 with its paper
     "unembed": ("#CC79A7", "#CC79A7"),
 }
 FONT = "Inter,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
-NARROW, WIDE = " fijlrtI.,:;'|!()[]·“”‘’`", "mwMW@%+−&–—…↵"
+FORBIDDEN = re.compile("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML
+NARROW, WIDE = " fijlrtI.,:;'|!()[]·“”‘’`", "mwMW@%+−<=>&–—…↵⇥"
 
 
 def themes(name: str) -> str:
@@ -40,20 +43,29 @@ def tag(name: str, *inside: str, **attributes: object) -> str:
     '<circle class="dot" r="2.5" stroke-width="1"><title>a dot</title></circle>'
     """
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{number(value) if isinstance(value, float) else escape(str(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{number(value) if isinstance(value, float) else plain(str(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
     return f"<{name}{written}>{''.join(inside)}</{name}>" if inside else f"<{name}{written}/>"
 
 
-def number(value: float) -> str:
+def number(value: Number) -> str:
     """A coordinate to one hundredth, so that a picture is the same text on every machine.
 
     >>> number(2.504), number(-0.001), number(10.0)
     ('2.5', '0', '10')
     """
     return f"{round(value, 2) + 0:.2f}".rstrip("0").rstrip(".")
+
+
+def plain(text: str) -> str:
+    """A text that may stand in XML: markup escaped, and control characters, which tokens of bytes are, replaced.
+
+    >>> plain("<b> & \\x05")
+    '&lt;b&gt; &amp; �'
+    """
+    return escape(FORBIDDEN.sub("�", text))
 
 
 def text_width(text: str, size: int, *, bold: bool = False) -> float:
@@ -63,7 +75,7 @@ def text_width(text: str, size: int, *, bold: bool = False) -> float:
     return size * (sum(widths) + wide_scripts) * (1.12 if bold else 1)
 
 
-def clip(text: str, room: float, size: int, *, bold: bool = False, end: bool = True) -> str:
+def clip(text: str, room: Number, size: int, *, bold: bool = False, end: bool = True) -> str:
     """The beginning of a text (or with ``end=False`` its end) that fits the room, with an ellipsis where it is cut."""
     if text_width(text, size, bold=bold) <= room:
         return text
@@ -72,7 +84,7 @@ def clip(text: str, room: float, size: int, *, bold: bool = False, end: bool = T
     return text + "…" if end else "…" + text
 
 
-def wrap(text: str, room: float, size: int, *, bold: bool = False) -> list[str]:
+def wrap(text: str, room: Number, size: int, *, bold: bool = False) -> list[str]:
     """The text in lines that fit the room."""
     lines = [""]
     for word in text.split(" "):
