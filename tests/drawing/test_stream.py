@@ -145,14 +145,18 @@ def test_many_layers_are_numbered_and_the_longest_write_is_named():
         }
 
 
-def test_blocks_in_parallel_read_and_land_at_one_place():
-    def read_at(parallel):
+def test_blocks_in_parallel_read_one_stream_at_one_place():
+    def feet(parallel):
+        """Where the readers of the layers stand on the lane: along it, and how far from its middle."""
         root, _ = views(stream.draw(**(SHAPES["4 layers"] | dict(parallel=parallel))))
-        dots = root.findall(f".//{SVG}g/{SVG}path[@class='rs-reads']")
-        return [float(path.get("d")[1:].split(",")[0]) for path in dots][2:-1]
+        dots = root.findall(f".//{SVG}g/{SVG}path[@class='rs-reads']")[2:-1]
+        points = [tuple(map(float, path.get("d")[1:].split("L")[0].split(","))) for path in dots]
+        middle = (points[0][1] + points[1][1]) / 2 if parallel else None
+        return [x for x, _ in points], [abs(y - middle) for _, y in points] if parallel else []
 
-    together, in_turn = read_at(True), read_at(False)
+    (together, widths), (in_turn, _) = feet(True), feet(False)
     assert together[::2] == together[1::2]
+    assert widths[::2] == pytest.approx(widths[1::2])
     assert in_turn == sorted(in_turn) and len(set(in_turn)) == 8
 
 
@@ -265,6 +269,24 @@ def test_the_reader_chooses_the_theme_and_a_page_overrules():
 def test_what_cannot_be_drawn_is_said(change, message):
     with pytest.raises(CourseError, match=message):
         stream.draw(**(SHAPES["4 layers"] | change))
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "bold", "measured"),
+    [
+        ("attention 12", 14, True, 97.7),
+        ("unembedding", 14, True, 108.4),
+        ("102 (−60%)", 14, False, 84.9),
+        ("writes, as wide as its norm", 14, False, 187.0),
+        ("Layer 3’s MLP writes 60% of the final stream at “·to”", 18, True, 539.3),
+        ("When Mary and John went to the store", 14, False, 269.7),
+        ("·Mary", 18, True, 57.5),
+        ("日本語", 18, True, 54.0),
+    ],
+)
+def test_texts_are_given_the_room_that_a_browser_needs_in_the_widest_typeface(text, size, bold, measured):
+    """Measured in Chromium with DejaVu Sans; Japanese is as wide as it is high."""
+    assert measured <= text_width(text, size, bold=bold) <= 1.25 * measured
 
 
 def test_a_text_is_cut_at_the_end_that_counts_less():
