@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from rsutils.drawing.stream_plan import Plan, Write, capital, norm_text, percent, seen
+from rsutils.drawing.stream_plan import KINDS, Plan, Write, capital, norm_text, percent, seen
 from rsutils.drawing.stream_sheet import Sheet
 from rsutils.errors import CourseError
 
@@ -86,12 +86,14 @@ def draw(
             before[i], after[i - 1] = before[i - 1], after[i]
     writes = [Write(*one) for one in zip(names, norms.tolist(), shares.tolist(), before, after, strict=True)]
     parts = [] if lit is None else [lit] if isinstance(lit, str | int) else list(lit)
-    known = {"stream": 0, "unembed": 0} | {part: 0 for w in writes for part in (w.kind, w.name, w.layer)}
+    kinds = ["stream", *dict.fromkeys(w.kind for w in writes), "unembed"]
     for part in parts:
-        if part not in known or part is None:
-            there = ", ".join(str(part) for part in known if part is not None)
-            raise CourseError(f"expected a part of this model to be lit, got {part!r}: take one of {there}")
-    title, alt = _title(tokens, writes), _alt(tokens, writes, likeliest, parallel)
+        if part not in kinds and not any(w.is_among([part]) for w in writes):
+            there = f"{', '.join(kinds)}, a layer's number, or a write's name such as {names[-1]}"
+            raise CourseError(f"expected a part of this model to be lit, got {part!r}: take {there}")
+    title = _title_lit(tokens, writes, parts) if parts else _title(tokens, writes)
+    told = [w for w in writes if w.is_among(parts)] if parts else writes
+    alt = _alt(tokens, writes, told, likeliest, parallel)
     views = []
     for tall in [False] if parts else [False, True]:  # the small picture is small enough for a phone
         plan = Plan.fit(sum(w.kind == "attn" for w in writes), title, tall=tall, small=bool(parts), parallel=parallel)
@@ -101,19 +103,27 @@ def draw(
 
 def _title(tokens: Sequence[str], writes: Sequence[Write]) -> str:
     largest = max(writes, key=lambda w: w.share)
-    return f"{capital(largest.phrase)} writes {percent(largest.share)} of the final stream at “{seen(tokens[-1])}”"
+    share = percent(largest.share)
+    return f"{capital(largest.phrase)} accounts for {share} of the final stream at “{seen(tokens[-1])}”"
 
 
-def _alt(tokens, writes, likeliest, parallel) -> str:
+def _title_lit(tokens: Sequence[str], writes: Sequence[Write], parts: Sequence[str | int]) -> str:
+    names = {w.name: w.label for w in writes} | KINDS
+    named = ", ".join(f"layer {part}" if isinstance(part, int) else names.get(part, part) for part in parts)
+    return f"The residual stream at “{seen(tokens[-1])}”, lit: {named}"
+
+
+def _alt(
+    tokens: Sequence[str], writes: Sequence[Write], told: Sequence[Write], likeliest: Sequence, parallel: bool
+) -> str:
     n_layers = sum(w.kind == "attn" for w in writes)
     blocks = "attention and MLP read the same stream" if parallel else "the MLP reads what attention has written too"
-    longest = sorted(writes, key=lambda w: -w.norm)[: MOST_WORDS // 2]
-    told = writes if len(writes) <= MOST_WORDS else [w for w in writes if w in longest]
-    told_as = "" if told is writes else f"The {len(told)} longest of {len(writes)} writes: "
+    longest = sorted(told, key=lambda w: -w.norm)[: MOST_WORDS // 2]
+    some = f"The longest {len(longest)} of {len(told)} writes: " if len(told) > MOST_WORDS else ""
+    told = [w for w in told if w in longest or not some]
     nexts = ", ".join(f"“{seen(token)}” {percent(p)}" for token, p in likeliest)
     return (
         f"After “{''.join(tokens)}”. The stream runs through {n_layers} layer{'s' * (n_layers > 1)}; "
-        f"in each, {blocks}. "
-        f"{told_as}{' '.join(f'{w.sentence}.' for w in told)} In brackets: the share of the final stream. "
-        f"That has norm {norm_text(writes[-1].after)}. Likeliest next: {nexts}."
+        f"in each, {blocks}. {some}{''.join(f'{w.sentence}. ' for w in told)}"
+        f"The final stream has norm {norm_text(writes[-1].after)}. Likeliest next: {nexts}."
     )

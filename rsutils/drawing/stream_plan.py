@@ -4,6 +4,7 @@ Two numbers place everything: ``s`` along the stream and ``t`` across it, attent
 knows whether the stream runs to the right or, on a phone, down.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -57,8 +58,12 @@ class Write:
     @property
     def sentence(self) -> str:
         """What it wrote."""
-        against = ", against the final stream" if self.share < 0 else ""
-        return f"{capital(self.phrase)} writes a vector of norm {norm_text(self.norm)}{against} ({percent(self.share)})"
+        wrote = f"{capital(self.phrase)} writes a vector of norm {norm_text(self.norm)}"
+        return f"{wrote} {'against' if self.share < 0 else 'along'} the final stream, {percent(self.share)} of it"
+
+    def is_among(self, parts: Iterable[str | int]) -> bool:
+        """Whether its name, its kind or its layer is one of these."""
+        return not {self.name, self.kind, self.layer}.isdisjoint(parts)
 
 
 def capital(text: str) -> str:
@@ -124,7 +129,7 @@ class Plan:
     def fit(cls, n_layers: int, title: str, *, tall: bool, small: bool, parallel: bool) -> "Plan":
         """The plan for a model: a wide picture has one width for one to four layers, a tall one grows with them."""
         if small:
-            pitch = min(84, 336 / n_layers)
+            pitch = 336 / n_layers
             end = 122 + n_layers * pitch
             return cls(False, True, parallel, end + 100, 64, 86, 112, pitch, end, 38)
         if tall:

@@ -29,7 +29,7 @@ CSS = (
 .rs-stream:has(.rs-part:hover) .rs-part:not(:hover){opacity:.2}
 """
 )
-SOFT = ((0, 1), (0.45, 0.95), (1, 0))  # how a ribbon fades into the stream: place and opacity
+SOFT = ((0, 1), (0.62, 0.95), (1, 0))  # how a ribbon fades into the stream: place and opacity
 HAIRLINE = 0.8  # no ribbon is thinner, so that it can be seen
 
 Box = tuple[Number, Number, Number, Number]
@@ -51,7 +51,7 @@ class Sheet:
         longest, widest = max(w.norm for w in writes), max(w.after for w in writes)
         self.scale = min(0.42 * plan.reach / longest, 0.62 * plan.reach / widest, 0.7 * plan.pitch / longest)
         spots = {w.name: plan.spot(w, self.width(w)) for w in writes}
-        dim = {w.name: bool(lit) and not {w.name, w.kind, w.layer} & lit for w in writes}
+        dim = {w.name: bool(lit) and not w.is_among(lit) for w in writes}
         if not plan.small:
             self.head(tokens)
             self.layers(sum(w.kind == "attn" for w in writes))
@@ -73,27 +73,12 @@ class Sheet:
         """Everything drawn, with its words, colours and fades."""
         plan = self.plan
         height = 130.0 if plan.small else max(bottom for *_, bottom in self.taken) + 14
-        writers = [kind for kind in KINDS if kind != "unembed"]
-        fades = {kind: [(at, f"var(--{kind})", alpha) for at, alpha in SOFT] for kind in writers}
-        fades["lane"] = [(0, "var(--source)", 1), (1, "var(--mouth)", 1)]
-        down = dict(x2=0, y2=1) if plan.tall else {}
         return tag(
             "svg",
             tag("title", plain(self.title)),
             tag("desc", plain(self.alt)),
             f"<style>{CSS}</style>",
-            tag(
-                "defs",
-                *(
-                    tag(
-                        "linearGradient",
-                        *(tag("stop", offset=at, stop_color=colour, stop_opacity=alpha) for at, colour, alpha in stops),
-                        id=f"{self.id}-{kind}",
-                        **down,
-                    )
-                    for kind, stops in fades.items()
-                ),
-            ),
+            tag("defs", *self.fades()),
             tag("rect", class_="rs-paper", width=plan.width, height=height, rx=6),
             *self.drawn,
             xmlns="http://www.w3.org/2000/svg",
@@ -103,6 +88,27 @@ class Sheet:
             aria_label=self.title,
             style=f"max-width:{number(1.3 * plan.width)}px",
         )
+
+    def fades(self) -> list[str]:
+        """The gradients: from a bar, and with the stream, until the ribbon is in it; and the lane's own."""
+        tall = self.plan.tall
+        above, down = dict(x1=0, y1=0, x2=1, y2=1), dict(x2=0, y2=1)
+        below = dict(x1=1, y1=0, x2=0, y2=1) if tall else dict(x1=0, y1=1, x2=1, y2=0)
+        vectors = {"embed": above, "pos": below, "attn": above, "mlp": below, "lane": down if tall else {}}
+        stops = {kind: [(at, kind, alpha) for at, alpha in SOFT] for kind in vectors}
+        stops["lane"] = [(0, "source", 1), (1, "mouth", 1)]
+        return [
+            tag(
+                "linearGradient",
+                *(
+                    tag("stop", offset=at, stop_color=f"var(--{colour})", stop_opacity=alpha)
+                    for at, colour, alpha in stops[kind]
+                ),
+                id=f"{self.id}-{kind}",
+                **vector,
+            )
+            for kind, vector in vectors.items()
+        ]
 
     def width(self, write: Write) -> float:
         """How wide a ribbon is."""
@@ -141,10 +147,14 @@ class Sheet:
         plan = self.plan
         step = next(n for n in (1, 2, 5, 10, 20, 50, 100) if n * plan.pitch >= 56)
         top = plan.axis - plan.reach - 54
-        low, high = (-plan.reach, plan.width - 10 - plan.axis) if plan.tall else (top - 12 - plan.axis, plan.reach)
+        low, high = (-plan.reach, plan.width - 10 - plan.axis) if plan.tall else (-plan.reach, plan.reach)
+        # Where names are wider than a layer, the line leaves their rows free.
+        above = [top - 12 - plan.axis, low if plan.pitch >= NAMED else top + 4 - plan.axis]
         for layer in range(0, count, step):
             s = plan.first + layer * plan.pitch
-            self.drawn.append(tag("path", class_="rs-rule", d=f"M{plan.at(s, low)}L{plan.at(s, high)}"))
+            lines = [(low, high)] if plan.tall else [above, (low, high)]
+            line = "".join(f"M{plan.at(s, t0)}L{plan.at(s, t1)}" for t0, t1 in lines)
+            self.drawn.append(tag("path", class_="rs-rule", d=line))
             if plan.tall:
                 self.taken.append((plan.axis + plan.reach, s - 2, plan.width, s + 2))
             x, y, anchor = (plan.width - 10, s + 16, "end") if plan.tall else (s + 5, top, "start")

@@ -194,12 +194,17 @@ def test_between_a_lit_writer_and_a_later_lit_reader_the_stream_is_lit():
 def test_it_says_what_it_shows():
     picture = stream.draw(**SHAPES["4 layers"])
     largest = SHAPES["4 layers"]["shares"].max()
-    assert f"writes {largest:.0%} of the final stream at “·is”" in picture.title
+    assert f"accounts for {largest:.0%} of the final stream at “·is”" in picture.title
     assert "After “The capital of France is”" in picture.alt and "“·Paris” 62%" in picture.alt
     assert picture.alt.count("writes a vector of norm") == len(SHAPES["4 layers"]["names"])
     bundle, _ = DisplayFormatter().format(picture)
     assert bundle.keys() == {"text/html", "text/plain"}
     assert bundle["text/plain"] == f"{picture.title}\n{picture.alt}"
+    lit = stream.draw(**SHAPES["4 layers"], lit=["1_mlp_out", 2])
+    assert lit.title == "The residual stream at “·is”, lit: MLP 1, layer 2"
+    assert lit.alt.count("writes a vector of norm") == 3
+    many = stream.draw(**SHAPES["30 layers"])
+    assert "The longest 6 of 61 writes: " in many.alt and many.alt.count("writes a vector of norm") == 6
     for root in views(picture):
         assert root.get("role") == "img" and root.get("aria-label") == picture.title
         assert [root[0].tag, root[1].tag] == [f"{SVG}title", f"{SVG}desc"]
@@ -262,7 +267,7 @@ def test_the_reader_chooses_the_theme_and_a_page_overrules():
         (dict(names=["embed"]), "for each of 1 writes, got 10, 10 and 10"),
         (dict(tokens=[]), "got 0 and 3"),
         (dict(likeliest=[]), "got 5 and 0"),
-        (dict(lit="heads"), "got 'heads': take one of stream, unembed, embed"),
+        (dict(lit="heads"), "got 'heads': take stream, embed, pos, attn, mlp, unembed, a layer's"),
         (dict(lit=[4]), "got 4"),
     ],
 )
