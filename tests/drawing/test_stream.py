@@ -11,7 +11,7 @@ from rsutils import traces
 from rsutils.drawing import stream
 from rsutils.drawing.svg import COLOURS, clip, text_width
 from rsutils.errors import CourseError
-from rsutils.picture import numbers
+from rsutils.traces.picture import numbers
 
 TEXT = "The cat sat on the mat"
 SVG = "{http://www.w3.org/2000/svg}"

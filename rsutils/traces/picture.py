@@ -5,7 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from rsutils.traces import Trace, measure
+from rsutils.traces.writes import Trace, measure
 
 
 class Numbers(NamedTuple):
