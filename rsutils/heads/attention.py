@@ -11,7 +11,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
 from rsutils.heads.scores import rotation
-from rsutils.models import tokens
+from rsutils.models import kv_heads, tokens
 
 # Heads of GPT-2 small by what they were published to do: Wang et al. 2022, "Interpretability in the Wild: a
 # Circuit for Indirect Object Identification in GPT-2 small", sections 3.1 to 3.3.
@@ -157,7 +157,7 @@ def token_table(
     """
     ids = list(dict.fromkeys(tokens(model, text)[0].tolist()))
     attn = model.blocks[layer].attn
-    group = head // (len(attn.W_Q) // len(attn.W_K))
+    group = kv_heads(attn)[head]
     embedded = torch.nn.functional.rms_norm(model.W_E[ids], (model.cfg.d_model,))
     if circuit == "OV":
         logits = embedded @ attn.W_V[group] @ attn.W_O[head]

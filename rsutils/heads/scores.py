@@ -10,7 +10,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.compare import DepthMap, null_deviation
 from rsutils.errors import CourseError
-from rsutils.models import n_directions
+from rsutils.models import kv_heads, n_directions
 
 MODES = ("Q", "K", "V")
 METRICS = ("norm", "score", "z")
@@ -93,7 +93,7 @@ def circuits(model: TransformerBridge, offset: int | None = 0) -> Circuits:
     write, read = [], {mode: [] for mode in MODES}
     for block in model.blocks:
         W_Q, W_K, W_V, W_O = (getattr(block.attn, name) for name in ("W_Q", "W_K", "W_V", "W_O"))
-        serves = torch.arange(len(W_Q)) // (len(W_Q) // len(W_K))  # the key/value head of each query head
+        serves = kv_heads(block.attn)
         write.append(_r(W_V)[serves] @ W_O)
         read["V"].append(_r(W_O.mT) @ W_V[serves].mT)
         read["Q"].append(W_Q.mT if turn is None else (_r(W_K) @ turn.T)[serves] @ W_Q.mT)

@@ -6,7 +6,7 @@ within the 2 GB of a Binder session.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components import (
@@ -67,6 +67,15 @@ def attention_readers(
     return [(attn.W_Q, attn.b_Q), (attn.W_K, attn.b_K), (attn.W_V, attn.b_V)]
 
 
+def kv_heads(attn: torch.nn.Module) -> Int[Tensor, " head"]:
+    """Which key/value head serves each query head: ``attn.W_V[kv_heads(attn)]`` pairs with ``attn.W_O``.
+
+    Ainslie et al. 2023, "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints":
+    neighbouring query heads share one key/value head; where nothing is shared, each head has its own.
+    """
+    return torch.arange(len(attn.W_Q)) // (len(attn.W_Q) // len(attn.W_K))
+
+
 def mlp_readers(block) -> list[tuple[Float[Tensor, "d_model d_mlp"], Float[Tensor, " d_mlp"] | None]]:
     """``W_in`` of a block with its bias, and ``W_gate`` where the MLP is gated."""
     gate = [] if block.mlp.W_gate is None else [(block.mlp.W_gate, None)]
@@ -107,8 +116,7 @@ def fold_value_bias(attn) -> None:
     """Move the value biases into the output bias: a pattern's rows sum to one, so ``b_V @ W_O`` is a constant."""
     if attn.b_V is None or attn.b_O is None:
         return
-    b_V = attn.b_V.repeat_interleave(attn.W_O.shape[0] // attn.b_V.shape[0], dim=0)
-    attn.b_O.add_(torch.einsum("hd,hdm->m", b_V, attn.W_O))
+    attn.b_O.add_(torch.einsum("hd,hdm->m", attn.b_V[kv_heads(attn)], attn.W_O))
     attn.b_V.zero_()
 
 

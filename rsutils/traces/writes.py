@@ -160,9 +160,9 @@ def readings(found: Trace, layer: int, head: int, destination: int) -> Float[Ten
         if not -size <= index < size:
             raise CourseError(f"expected a {name} from 0 to {size - 1}, got {index}")
     pattern = found.cache["pattern", layer][head, destination]
-    v = found.cache["v", layer]
-    v = v[:, head % cfg.n_heads * v.shape[1] // cfg.n_heads]
-    return pattern[:, None] * (v @ found.model.blocks[layer].attn.W_O[head])
+    attn = found.model.blocks[layer].attn
+    v = found.cache["v", layer][:, models.kv_heads(attn)[head]]
+    return pattern[:, None] * (v @ attn.W_O[head])
 
 
 def contrast(model: TransformerBridge, prompt: str, right: str, wrong: str) -> tuple[Int[Tensor, "1 pos"], int, int]:
