@@ -1,9 +1,9 @@
-# A thin face for course.py, which needs no make: python course.py {lab,test,test-real,coverage,run,install} [options]
+# A thin face for course.py, which needs no make: python course.py {lab,test,test-browser,test-real,coverage,site,run,install} [options]
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: help lab test test-real coverage run install
+.PHONY: help lab test test-browser test-real coverage site run install
 help:
 	@$(PYTHON) course.py --help
-lab test test-real coverage run install:
+lab test test-browser test-real coverage site run install:
 	@$(PYTHON) course.py $@ $(ARGS)

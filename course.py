@@ -248,6 +248,7 @@ def test(args: list[str]) -> int:
     options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=180"]
     if not args:
         checks.append(("mypy",))
+        options += ["-m", "not browser"]
     faults = [" ".join(check) for check in checks if in_environment("-m", *check)]
     tests = in_environment(
         "-m", "pytest", "-q", "-rs", *options, *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **ONE_THREAD
@@ -255,6 +256,13 @@ def test(args: list[str]) -> int:
     if faults:
         print(f"{' and '.join(faults)} found faults: see the top of this output")
     return tests or len(faults)
+
+
+def test_browser(args: list[str]) -> int:
+    """What people see: JupyterLab and the pages in Chromium."""
+    os.environ.pop("RSUTILS_MODEL", None)
+    only = args or ["tests/browser", "tests/site"]
+    return in_environment("-m", "pytest", "-q", "-rs", "-m", "browser", *only, HF_HUB_OFFLINE="1", **ONE_THREAD)
 
 
 def test_real(args: list[str]) -> int:
@@ -273,16 +281,22 @@ def run(args: list[str]) -> int:
     return in_environment("run_notebooks.py", *args, **ONE_THREAD)
 
 
+def site(args: list[str]) -> int:
+    return in_environment("site/build.py", *args, HF_HUB_OFFLINE="1", **ONE_THREAD)
+
+
 def main() -> int:
     commands = {
         "lab": (lab, "open the course in JupyterLab"),
-        "test": (test, "run everything that continuous integration asks for; with arguments, those tests"),
+        "test": (test, "run the tests, the notebooks and checks of style and types; with arguments, those tests"),
+        "test-browser": (test_browser, "drive JupyterLab and the pages in Chromium"),
         "test-real": (test_real, "run the chapters on a real pretrained model and on larger shapes"),
         "coverage": (coverage, "print which lines of the package its tests reach"),
+        "site": (site, "build the course's pages, which need no kernel, into build/site"),
         "run": (run, "execute the notebooks without a browser, into build/notebooks"),
         "install": (lambda args: 0, "make the environment that the other commands need, and stop"),
     }
-    meanings = [f"  {name:10} {meaning}" for name, (_, meaning) in commands.items()]
+    meanings = [f"  {name:12} {meaning}" for name, (_, meaning) in commands.items()]
     parser = argparse.ArgumentParser(
         description="\n".join(["Inside the Residual Stream: the course's commands", "", *meanings]),
         epilog="Examples: course.py lab --port=9999, course.py test -k basis, course.py run --help",

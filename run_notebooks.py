@@ -34,13 +34,19 @@ def find(names: list[str]) -> list[Path]:
     return paths
 
 
-def execute(path: Path, out: Path, timeout: int = 1800) -> Run:
-    """Execute one notebook and write it to the folder `out`, as far as it came."""
+def execute(path: Path, out: Path, timeout: int = 1800, shown: str = "") -> Run:
+    """Execute one notebook and write it to the folder `out`, as far as it came.
+
+    `shown` names what a reader without a kernel is given (`site/publish.py`): `"pictures"` or `"pages"`.
+    """
     started, peak, failure = time.monotonic(), 0, ""
     try:
         notebook = nbformat.read(path, as_version=4)
     except Exception as error:
         return Run(0, 0, f"no notebook can be read from it: {first_line(error)}")
+    before = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    register = f"import sys; sys.path.append({str(ROOT / 'site')!r}); import publish; publish.{shown}()"
+    extra = [f"--IPKernelApp.exec_lines={register}"] if shown else []
     client = NotebookClient(
         notebook,
         timeout=timeout,
@@ -49,7 +55,7 @@ def execute(path: Path, out: Path, timeout: int = 1800) -> Run:
         record_timing=False,
         store_widget_state=False,
         resources={"metadata": {"path": str(path.parent)}},
-        extra_arguments=["--log-level=CRITICAL", "--InteractiveShell.colors=nocolor"],
+        extra_arguments=["--log-level=CRITICAL", "--InteractiveShell.colors=nocolor", *extra],
     )
     number, cell = 0, None
     try:
@@ -64,8 +70,24 @@ def execute(path: Path, out: Path, timeout: int = 1800) -> Run:
         names = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
         notebook.metadata = nbformat.from_dict({"kernelspec": names, "language_info": {"name": "python"}})
         out.mkdir(parents=True, exist_ok=True)
+        if shown == "pictures":
+            keep_pictures([output for cell in notebook.cells for output in cell.get("outputs", [])], before)
         nbformat.write(notebook, out / path.name)
     return Run(time.monotonic() - started, peak, failure)
+
+
+def keep_pictures(outputs: list, before: list) -> None:
+    """Leave a figure that shows what it showed its old bytes, and drop the views of widgets that no kernel backs."""
+    known = {picture["figure"]: each.data["image/png"] for each in before if (picture := picture_of(each))}
+    for output in outputs:
+        if (picture := picture_of(output)) and picture["figure"] in known:
+            output.data["image/png"] = known[picture["figure"]]
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+
+
+def picture_of(output: dict) -> dict:
+    """What is noted of an output's picture, if it has one."""
+    return output.get("metadata", {}).get("image/png", {})
 
 
 def reason(error: Exception) -> str:
@@ -99,10 +121,11 @@ def main(args: list[str]) -> int:
     options = parser.parse_args(args)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it mourns the cell that Ctrl-C cut off with a traceback
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # more threads than cores slow a busy machine's kernels down
+    committed = options.out.resolve() == ROOT / "notebooks"
     paths, failures, passed, status = find(options.names), 0, 0, 0
     try:
         for path in paths:
-            run = execute(path, options.out, options.timeout)
+            run = execute(path, options.out, options.timeout, "pictures" if committed else "")
             verdict = f"FAILED  {run.failure}" if run.failure else "ok"
             if not run.failure and run.peak > options.memory * 1e9:
                 verdict = f"FAILED  took more than {options.memory} GB"

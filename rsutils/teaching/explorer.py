@@ -1,7 +1,7 @@
 """Controls beside a figure that updates in place."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from inspect import signature
 
@@ -29,7 +29,7 @@ class Explorer(widgets.VBox):
     def __init__(self, draw: Callable[..., Figure], **controls: object) -> None:
         enable_in_colab()
         self.draw = draw
-        self._labels = {name: spec for name, spec in controls.items() if callable(spec)}
+        self.dependent = {name: spec for name, spec in controls.items() if callable(spec)}
         self._quiet = False
         self.controls: dict[str, widgets.Widget] = {}
         for name, spec in controls.items():
@@ -74,7 +74,7 @@ class Explorer(widgets.VBox):
 
     def _control(self, name: str, spec: object) -> widgets.Widget:
         if callable(spec) and not isinstance(spec, widgets.Widget):
-            control = widgets.Dropdown(options=self._options(name))
+            control = widgets.Dropdown(options=self.options(name, self.values))
         elif isinstance(spec, range) and len(spec) > 1:
             control = widgets.IntSlider(spec[0], spec[0], spec[-1], spec.step)
         else:
@@ -87,9 +87,10 @@ class Explorer(widgets.VBox):
         control.style = LABEL
         return control
 
-    def _options(self, name: str) -> list[tuple[str, int]]:
-        make = self._labels[name]
-        labels = make(**{earlier: self.controls[earlier].value for earlier in signature(make).parameters})
+    def options(self, name: str, values: Mapping[str, object]) -> list[tuple[str, int]]:
+        """What a dropdown that depends on earlier controls offers where these have the given values."""
+        make = self.dependent[name]
+        labels = make(**{earlier: values[earlier] for earlier in signature(make).parameters})
         if not labels:
             raise CourseError(f"Expected something to choose from for {name}, got nothing.")
         return [(f"{i}: {label}", i) for i, label in enumerate(labels)]
@@ -122,9 +123,9 @@ class Explorer(widgets.VBox):
     def _refresh(self, changed: str) -> None:
         """Renew the dropdowns that depend on the changed control; keep an index that still exists."""
         stale = {changed}
-        for name, make in self._labels.items():
+        for name, make in self.dependent.items():
             if stale & set(signature(make).parameters):
-                options, control = self._options(name), self.controls[name]
+                options, control = self.options(name, self.values), self.controls[name]
                 index = min(control.value, len(options) - 1)
                 self._quiet = True
                 control.options, control.value = options, index

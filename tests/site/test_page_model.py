@@ -8,11 +8,11 @@ import http.server
 import json
 import random
 import statistics
-import sys
 import threading
 from itertools import islice
 from pathlib import Path
 
+import page_model
 import psutil
 import pytest
 import torch
@@ -21,17 +21,7 @@ import transformers
 from rsutils import traces
 from training import corpus
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "site"), str(ROOT / "tests" / "browser")]
-import page_model  # noqa: E402
-from chromium import BROWSER  # noqa: E402
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome was found"),
-]
-
 SCREENSHOTS = ROOT / "build" / "browser"
 IDLE = ".page-model[aria-busy=false]"
 PROMPT = "When Mary and John went to the store, John gave a drink to"
@@ -44,34 +34,17 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        # No profile of the tester's: it is headless, and what it opens lies in a folder of its own.
-        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def open_page(browser, folder):
+def open_page(open_offline, folder):
     """Opens the built page from the disk, offline, and waits until it shows its first text; fails on any error."""
-    contexts, errors = [], []
 
-    def open_page(address=f"file://{folder}/index.html", **settings):
-        contexts.append(browser.new_context(**(dict(viewport=dict(width=1024, height=768), offline=True) | settings)))
-        page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.goto(address)
+    def opened(address=f"file://{folder}/index.html", **settings):
+        page = open_offline(address, **settings)
         if settings.get("java_script_enabled", True):
             page.wait_for_selector(IDLE, timeout=30_000)
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert errors == []
+    return opened
 
 
 @pytest.fixture

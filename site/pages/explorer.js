@@ -1,0 +1,67 @@
+// Figures and explorers of a page: what a kernel would draw was drawn before, at every setting of the controls.
+"use strict";
+
+const template = JSON.parse(document.getElementById("template").textContent);
+
+for (const explorer of document.querySelectorAll(".explorer")) {
+  // A page holds many: each is read and drawn when it comes near.
+  const seen = new IntersectionObserver(([entry]) => {
+    if (entry.isIntersecting) { seen.disconnect(); begin(explorer); }
+  }, { rootMargin: "600px" });
+  seen.observe(explorer);
+}
+
+function begin(explorer) {
+  const { controls, figures, start } = JSON.parse(explorer.querySelector("script").textContent);
+  const choice = start ? start.split("/").map(Number) : [];
+  const inputs = controls.map((control, i) => addControl(explorer, control, i, choice, move));
+  const [stage, words, problem] = ["stage", "words", "problem"].map((name) => explorer.querySelector(`.${name}`));
+  stage.replaceChildren();
+  show();
+
+  function move() {
+    // What a control offers may depend on the ones before it.
+    controls.forEach((control, i) => {
+      const labels = control.labels[choice.slice(0, i).join("/")];
+      choice[i] = Math.min(choice[i], labels.length - 1);
+      inputs[i](labels, choice[i]);
+    });
+    show();
+  }
+
+  function show() {
+    const figure = figures[choice.join("/")];
+    problem.textContent = figure.error ?? "";
+    if (figure.error) return;
+    const layout = { ...figure.layout, template, autosize: true };
+    Plotly.react(stage, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
+    words.textContent = figure.words;
+    explorer.dataset.shown = choice.join("/");
+  }
+}
+
+// Returns how to show other labels and another choice.
+function addControl(explorer, { name, kind, labels }, i, choice, move) {
+  const label = document.createElement("label");
+  const input = document.createElement(kind === "range" ? "input" : "select");
+  const value = document.createElement("output");
+  label.append(`${name} `, input, " ");
+  if (kind === "range") { input.type = "range"; label.append(value); }
+  explorer.querySelector(".controls").append(label);
+  const set = (texts, place) => {
+    if (kind === "range") {
+      [input.min, input.max, input.value] = [0, texts.length - 1, place];
+      input.setAttribute("aria-valuetext", texts[place]);
+      value.textContent = texts[place];
+    } else {
+      if (input.dataset.texts !== texts.join("\n")) {
+        input.replaceChildren(...texts.map((text, k) => new Option(text, k)));
+        input.dataset.texts = texts.join("\n");
+      }
+      input.value = place;
+    }
+  };
+  set(labels[choice.slice(0, i).join("/")], choice[i]);
+  input.addEventListener("input", () => { choice[i] = Number(input.value); move(); });
+  return set;
+}

@@ -1,0 +1,47 @@
+"""A browser for the pages: Chromium, offline, and no page that reports an error passes."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "site"), str(ROOT / "tests" / "browser")]
+from chromium import BROWSER  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome was found"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with playwright.sync_playwright() as started:
+        # No profile of the tester's: it is headless, and what it opens lies in a folder of its own.
+        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_offline(browser):
+    """Opens an address in a fresh context without a network; the test fails on any error that the page reports."""
+    contexts, errors = [], []
+
+    def opened(address: str, **settings):
+        settings = dict(viewport=dict(width=1024, height=768), offline=True) | settings
+        contexts.append(browser.new_context(**settings))
+        page = contexts[-1].new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert errors == []

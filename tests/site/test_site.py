@@ -1,0 +1,111 @@
+"""The course's pages as a reader meets them: built, opened from a disk in Chromium, with the network unplugged."""
+
+import gzip
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+PAGES = ["index", *CHAPTERS]
+SCREENSHOTS = ROOT / "build" / "browser"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The whole site, built once."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, str(ROOT / "site" / "build.py"), str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture
+def open_page(open_offline, folder):
+    """Opens a page of the site from the disk."""
+    return lambda name, **settings: open_offline((folder / f"{name}.html").as_uri(), **settings)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_under_a_megabyte_and_names_no_other_host(folder, name):
+    text = (folder / f"{name}.html").read_bytes()
+    assert len(gzip.compress(text)) < 1_000_000
+    loaded = [line for line in text.decode().splitlines() if "src=" in line and "://" in line.split("src=")[1][:9]]
+    assert loaded == []
+
+
+def explorers(page) -> list:
+    found = page.query_selector_all(".explorer")
+    assert found
+    for explorer in found:
+        explorer.scroll_into_view_if_needed()
+        page.wait_for_function("e => e.dataset.shown !== undefined", arg=explorer)
+    return found
+
+
+DRAWN = """e => { const stage = e.querySelector(".stage");
+    return JSON.stringify([stage.data.map(({x, y, z, text}) => [x, y, z, text]), stage.layout.title.text]); }"""
+MOVE = """input => { const began = performance.now();
+    input.value = input.type === "range" ? (Number(input.value) === Number(input.max) ? 0 : Number(input.value) + 1)
+        : (input.selectedIndex + 1) % input.options.length;
+    input.dispatchEvent(new Event("input", {bubbles: true}));
+    return performance.now() - began; }"""
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_control_of_every_explorer_changes_its_figure(open_page, name, record_property):
+    page = open_page(name)
+    times = []
+    for explorer in explorers(page):
+        for control in explorer.query_selector_all("input, select"):
+            if page.evaluate("i => i.type === 'range' ? i.max === '0' : i.options.length < 2", control):
+                continue
+            before = page.evaluate(DRAWN, explorer)
+            times.append(page.evaluate(MOVE, control))
+            assert explorer.query_selector(".problem").inner_text() or page.evaluate(DRAWN, explorer) != before
+    record_property("milliseconds", (statistics.median(times), max(times)))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1024, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_is_wider_than_the_window(open_page, name, width, scheme):
+    page = open_page(name, viewport={"width": width, "height": 768}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.screenshot(path=str(SCREENSHOTS / f"site-{name}-{width}-{scheme}.png"))
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_without_javascript_words_and_code_are_there(open_page, name):
+    page = open_page(name, java_script_enabled=False)
+    words = page.query_selector_all(".explorer .words")
+    assert words and all(each.text_content().strip() for each in words)
+    assert page.query_selector("pre") is not None
+
+
+def test_search_finds_a_section_and_leads_there(open_page):
+    page = open_page("index")
+    page.fill("#find", "rotation")
+    page.wait_for_selector("#found a")
+    page.click("#found a")
+    page.wait_for_load_state()
+    assert page.url.split("#")[0].endswith(tuple(f"{name}.html" for name in CHAPTERS))
+
+
+def test_the_theme_is_chosen_by_a_button(open_page):
+    page = open_page("index", color_scheme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(paper)
+    page.click("#theme")
+    assert page.evaluate(paper) != before
+
+
+def test_the_model_answers_on_the_first_page(open_page):
+    page = open_page("index")
+    page.locator(".page-model").scroll_into_view_if_needed()
+    page.wait_for_selector(".page-model[aria-busy=false]", timeout=30_000)
+    assert "Mary" in page.inner_text(".page-model .prediction")
