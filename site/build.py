@@ -17,6 +17,7 @@ from string import Template
 import latex2mathml.converter
 import nbformat
 import page_model
+import picture
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html_mistune
 from plotly.offline import get_plotlyjs
@@ -24,17 +25,13 @@ from publish import FIGURE, SETTINGS
 from pygments.formatters import HtmlFormatter
 
 import rsutils
-from rsutils import traces
-from rsutils.drawing import stream
 from rsutils.drawing.charts import TEMPLATE
-from rsutils.traces import picture
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 import run_notebooks  # noqa: E402
 
-PROMPT = "When Mary and John went to the store, John gave a drink to"
 PAGE = Template((HERE / "pages" / "page.html").read_text())
 LANDING = Template((HERE / "pages" / "landing.html").read_text())
 MATH = re.compile(r"\$\$(.+?)\$\$|(?<![\w$\\])\$([^$\n]+?)\$(?!\w)", re.S)
@@ -146,7 +143,6 @@ def navigation(titles: dict[str, str], current: str = "") -> str:
 def landing(titles: dict[str, str]) -> str:
     """The first page: the picture of the stream, the model in the page, two commands and the chapters."""
     model = rsutils.load_model()
-    drawn = stream.draw(*picture.numbers(traces.trace(model, PROMPT), position=-1))
     cards = "".join(
         f'<li><a href="{name}.html">{name[:2]} {html.escape(title.split(": ")[0])}</a>'
         f"<p>{html.escape(': '.join(title.split(': ')[1:]))}</p></li>"
@@ -155,7 +151,7 @@ def landing(titles: dict[str, str]) -> str:
     embedded = model.info.name == "embedded"
     return LANDING.substitute(
         navigation=navigation(titles),
-        picture=drawn._repr_html_(),
+        picture=picture.drawn()._repr_html_(),
         model_section=page_model.section() if embedded else "",
         model_script='<script src="model.js"></script>' if embedded else "",
         cards=cards,

@@ -109,3 +109,12 @@ def test_the_model_answers_on_the_first_page(open_page):
     page.locator(".page-model").scroll_into_view_if_needed()
     page.wait_for_selector(".page-model[aria-busy=false]", timeout=30_000)
     assert "Mary" in page.inner_text(".page-model .prediction")
+
+
+def test_the_readme_shows_the_picture_that_the_code_draws():
+    import picture
+
+    drawn = picture.drawn()
+    for name, text in (("stream.svg", drawn.svg), ("stream-tall.svg", drawn.tall)):
+        words = text[text.index("<title") : text.index("</desc>")]
+        assert words in (ROOT / "docs" / name).read_text(), "run python site/picture.py"
