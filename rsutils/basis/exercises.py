@@ -181,29 +181,31 @@ EXERCISES = [
 QUIZ = [
     Question(
         "How does `W_U` change when the stream is rotated by `R`?",
-        ["`W_U @ R`", "`R.T @ W_U`", "`R @ W_U @ R.T`", "not at all"],
+        {
+            "`W_U @ R`": "That is what happens to a writer. `W_U` ends in the vocabulary, which is not rotated.",
+            "`R.T @ W_U`": "It reads the stream: its first axis is `d_model`.",
+            "`R @ W_U @ R.T`": "That is for a matrix with the stream on both sides, and even there the order is `R.T @ W @ R`.",
+            "not at all": "Then it would read the old coordinates out of a stream that has new ones.",
+        },
         "`R.T @ W_U`",
-        "It reads the stream: its first axis is `d_model`.",
     ),
     Question(
         "Which claim can change when the basis of the stream changes?",
-        [
-            "this neuron fires on names",
-            "this head attends to the previous token",
-            "coordinate 138 of the stream is huge",
-            "these two writes are orthogonal",
-        ],
+        {
+            "this neuron fires on names": "A neuron's activation is computed from what it reads, and its reader turns with the stream.",
+            "this head attends to the previous token": "Scores are products of queries and keys, which are the same in every basis of the stream.",
+            "coordinate 138 of the stream is huge": "Neurons, patterns and angles are the same in every basis; coordinates are the basis.",
+            "these two writes are orthogonal": "A rotation keeps every angle: `(a @ R) @ (b @ R) = a @ b`.",
+        },
         "coordinate 138 of the stream is huge",
-        "Neurons, patterns and angles are the same in every basis; coordinates are the basis.",
     ),
     Question(
         "“The residual stream has no privileged basis” is ...",
-        [
-            "a fact about every trained model",
-            "a symmetry of the architecture, which training need not respect",
-            "wrong, because of GELU",
-        ],
+        {
+            "a fact about every trained model": "Training can make some coordinates stand out: measure the kurtosis of a model's stream before you say it of that model.",
+            "a symmetry of the architecture, which training need not respect": "The architecture allows rotations; Adam steps along coordinates, and trained models show it.",
+            "wrong, because of GELU": "GELU acts on the neurons, which have a basis of their own, not on the coordinates of the stream.",
+        },
         "a symmetry of the architecture, which training need not respect",
-        "The architecture allows rotations; Adam steps along coordinates, and trained models show it.",
     ),
 ]

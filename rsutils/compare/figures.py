@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from rsutils.compare.depth import DepthMap, by_distance, likeness
 from rsutils.compare.ranks import rank_correlation
-from rsutils.drawing import POSITIVE_IS_RED, Figure, finish, lines
+from rsutils.drawing import GAP, INK, POSITIVE_IS_RED, Figure, finish, lines
 from rsutils.errors import CourseError
 
 
@@ -39,7 +39,7 @@ def draw_maps(maps: Sequence[DepthMap], what: str) -> Figure:
         fig.add_trace(trace, k // columns + 1, k % columns + 1)
     fig.update_xaxes(range=[0, 1], showgrid=False, zeroline=False)
     fig.update_yaxes(range=[1, 0], showgrid=False, zeroline=False)
-    fig.update_layout(plot_bgcolor="#d9d9d9", coloraxis=_colours(maps))
+    fig.update_layout(plot_bgcolor=GAP, coloraxis=_colours(maps))
     fig.update_annotations(font_size=13)
     first, *rest = maps
     fig = finish(
@@ -86,7 +86,7 @@ def draw_distance(maps: Sequence[DepthMap], what: str) -> Figure:
         ),
     )
     fig.update_traces(connectgaps=True)  # each model has distances of its own
-    fig.data[-1].update(mode="lines", line=dict(color="#666666", dash="dot", width=2))
+    fig.data[-1].update(mode="lines", line=dict(color=INK, dash="dot", width=2))
     return fig
 
 

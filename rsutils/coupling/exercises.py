@@ -258,24 +258,29 @@ EXERCISES = [
 QUIZ = [
     Question(
         "A pair has a normalised coupling equal to `1/sqrt(d_model)` in an RMSNorm model. That means ...",
-        ["the two are disconnected", "they overlap as random directions do", "they are strongly aligned"],
+        {
+            "the two are disconnected": "Disconnected would be 0: nothing that the one writes would be read by the other.",
+            "they overlap as random directions do": "Chance is not zero: random directions overlap by 1/sqrt(d).",
+            "they are strongly aligned": "Full alignment is 1; this is what directions give that know nothing of each other.",
+        },
         "they overlap as random directions do",
-        "Chance is not zero: random directions overlap by 1/sqrt(d).",
     ),
     Question(
         "Which of these needs `W_out` and `W_in` of the same pair multiplied out?",
-        ["the raw norm", "z", "the strongest pair of neurons"],
+        {
+            "the raw norm": "Its square is the sum of products of two Gram matrices, each of `d_model` by `d_model`.",
+            "z": "The score and the effective ranks in its null come from the two Gram matrices: no product is needed.",
+            "the strongest pair of neurons": "Norms and their null need only the two Gram matrices; single entries need the product.",
+        },
         "the strongest pair of neurons",
-        "Norms and their null need only the two Gram matrices; single entries need the product.",
     ),
     Question(
         "z = 40 for one pair and z = 4 for another. Then the first ...",
-        [
-            "sends ten times as much",
-            "is further from what random directions would do",
-            "matters more for the output",
-        ],
+        {
+            "sends ten times as much": "z counts spreads of the null, not amounts: what is sent depends on norms and activations.",
+            "is further from what random directions would do": "Significance is not effect: z knows neither sizes nor activations.",
+            "matters more for the output": "z looks at two matrices only; what the output makes of them takes a causal test.",
+        },
         "is further from what random directions would do",
-        "Significance is not effect: z knows neither sizes nor activations.",
     ),
 ]

@@ -1,18 +1,23 @@
-"""Figures that say what they show: charts, and the look that every chapter shares."""
+"""Figures that say what they show: charts, tables, and the look that every chapter shares."""
 
-from rsutils.drawing.charts import OKABE_ITO, POSITIVE_IS_RED, Figure, bars, finish, heatmap, histogram, lines, scatter
+from rsutils.drawing.charts import Figure, bars, finish, heatmap, histogram, lines, log_axes, scatter
+from rsutils.drawing.colours import COLOURS, GAP, INK, POSITIVE_IS_RED, component_colours
 from rsutils.drawing.tables import Table, table
 
 __all__ = [
-    "OKABE_ITO",
+    "COLOURS",
+    "GAP",
+    "INK",
     "POSITIVE_IS_RED",
     "Figure",
     "Table",
     "bars",
+    "component_colours",
     "finish",
     "heatmap",
     "histogram",
     "lines",
+    "log_axes",
     "scatter",
     "table",
 ]

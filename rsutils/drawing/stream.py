@@ -1,6 +1,6 @@
 """The picture of the course: one token's residual stream, who reads it and who writes to it, as SVG.
 
-``stream_plan`` says where things lie, ``stream_sheet`` draws them, ``svg`` has the colours and the elements.
+``stream_plan`` says where things lie, ``stream_sheet`` draws them, ``svg`` has the elements.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from rsutils.drawing.stream_plan import KINDS, Plan, Write, capital, norm_text, percent, seen
+from rsutils.drawing.axes import seen
+from rsutils.drawing.stream_plan import KINDS, Plan, Write, capital, norm_text, percent
 from rsutils.drawing.stream_sheet import Sheet
 from rsutils.errors import CourseError
 

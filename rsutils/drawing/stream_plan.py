@@ -89,18 +89,6 @@ def percent(share: Number) -> str:
     return "<1%" if 0 < abs(share) < 0.005 else f"{share:.0%}".replace("-", "−")
 
 
-def seen(token: str) -> str:
-    """A token as it can be seen: leading space as a dot, line breaks as arrows, a special one cut short.
-
-    >>> seen(" Mary"), seen("<|endoftext|>")
-    ('·Mary', '⟨end…⟩')
-    """
-    if token.startswith("<|"):
-        return f"⟨{token.strip('<|>')[:3]}…⟩"
-    token = token.replace("\n", "↵").replace("\t", "⇥")
-    return "·" + token[1:] if token.startswith(" ") else token
-
-
 @dataclass(frozen=True)
 class Spot:
     """Where along the stream a component reads, where its ribbon leaves its bar, and where it lands."""

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from zlib import crc32
 
-from rsutils.drawing.stream_plan import FINE, HEADING, KINDS, LABEL, NAMED, Plan, Spot, Write, norm_text, percent, seen
+from rsutils.drawing.axes import seen
+from rsutils.drawing.stream_plan import FINE, HEADING, KINDS, LABEL, NAMED, Plan, Spot, Write, norm_text, percent
 from rsutils.drawing.svg import Number, clip, number, plain, tag, text_width, themes, wrap
 
 CSS = (

@@ -1,22 +1,11 @@
-"""Pieces of an SVG picture: the course's colours for light and dark, elements, and the room that a text takes."""
+"""Pieces of an SVG picture: a style for light and dark, elements, and the room that a text takes."""
 
 import re
 from html import escape
 
-Number = int | float  # beartype lets no int pass for a float
-COLOURS = {  # for light and for dark: text has a contrast of 4.5 with its paper
-    "paper": ("#FFFFFF", "#15181C"),
-    "ink": ("#1B1F24", "#E8EAED"),
-    "quiet": ("#5F6873", "#9AA3AD"),
-    "rule": ("#E6EAEF", "#2A3037"),
-    "source": ("#DFE5EC", "#3A424D"),
-    "mouth": ("#B9C4D0", "#5B6775"),
-    "embed": ("#009E73", "#2DBE92"),
-    "pos": ("#E69F00", "#E69F00"),
-    "attn": ("#0072B2", "#3D8FD1"),
-    "mlp": ("#D55E00", "#F07F3C"),
-    "unembed": ("#CC79A7", "#CC79A7"),
-}
+from rsutils.drawing.axes import Number
+from rsutils.drawing.colours import COLOURS
+
 FONT = "Inter,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 FORBIDDEN = re.compile("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML
 NARROW, WIDE = " fijlrtI.,:;'|!()[]·“”‘’`", "mwMW@%+−<=>&–—…↵⇥"

@@ -331,30 +331,38 @@ EXERCISES = [
 QUIZ = [
     Question(
         "An induction head reads a previous-token head's output with its ...",
-        ["queries", "keys", "values"],
+        {
+            "queries": "The query stands at the current token and asks for it; it needs no help from the earlier head.",
+            "keys": "The position after the first copy must announce which token came before it: that is what its key says.",
+            "values": "The values carry the token to be copied, which stands at the attended position already.",
+        },
         "keys",
-        "The position after the first copy must announce which token came before it: that is what its key says.",
     ),
     Question(
         "What arrives in the query of head 2 from head 1 at a position whose vector is `x`?",
-        ["`x @ W_OV1 @ W_Q2`", "`W_Q2.T @ W_OV1 @ x`", "`x @ W_Q2 @ W_OV1`"],
+        {
+            "`x @ W_OV1 @ W_Q2`": "Written first, read second, vectors on the left.",
+            "`W_Q2.T @ W_OV1 @ x`": "With vectors as columns it would be `W_Q2.T @ W_OV1.T @ x`: here `W_OV1` is not transposed.",
+            "`x @ W_Q2 @ W_OV1`": "This reads before it writes, and the shapes do not fit: `W_Q2` ends in `d_head`.",
+        },
         "`x @ W_OV1 @ W_Q2`",
-        "Written first, read second, vectors on the left.",
     ),
     Question(
         "A pair has z = 40. This shows that ...",
-        [
-            "ablating the source will change the destination",
-            "the two circuits' directions did not meet by chance",
-            "the composition score is near 1",
-        ],
+        {
+            "ablating the source will change the destination": "z comes from weights alone; whether an effect follows has to be measured by ablating.",
+            "the two circuits' directions did not meet by chance": "z measures surprise, not size and not effect.",
+            "the composition score is near 1": "The null's spread is small, so that a score a little above chance can have a large z.",
+        },
         "the two circuits' directions did not meet by chance",
-        "z measures surprise, not size and not effect.",
     ),
     Question(
         "In a model with rotary positions, which composition depends on the distance between tokens?",
-        ["V only", "Q and K", "all three"],
+        {
+            "V only": "Values are not rotated: the V-composition `W_OV1 @ W_OV2` is the same at every distance.",
+            "Q and K": "The rotation stands between W_Q and W_K.T; the OV circuits have none.",
+            "all three": "Not all: values are read and written without a rotation.",
+        },
         "Q and K",
-        "The rotation stands between W_Q and W_K.T; the OV circuits have none.",
     ),
 ]

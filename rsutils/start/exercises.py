@@ -174,18 +174,21 @@ EXERCISES = [
 QUIZ = [
     Question(
         "Which of these writes to the stream?",
-        ["`W_in`", "`W_Q`", "`W_out`", "`W_U`"],
+        {
+            "`W_in`": "Its first axis is `d_model`: it reads the stream into the neurons.",
+            "`W_Q`": "It reads the stream to make queries, which stay inside the head.",
+            "`W_out`": "Its last axis is `d_model`: each row is a vector of the stream.",
+            "`W_U`": "It reads the final stream; what it makes are logits, which are not added to the stream.",
+        },
         "`W_out`",
-        "Its last axis is `d_model`: each row is a vector of the stream.",
     ),
     Question(
         "A head in block 5 wants to use what an MLP in block 2 found. How does it get it?",
-        [
-            "through a wire from block 2 to block 5",
-            "by reading the stream, where it was added",
-            "from block 4, which passes it on",
-        ],
+        {
+            "through a wire from block 2 to block 5": "No two blocks have a connection of their own: they all share the stream.",
+            "by reading the stream, where it was added": "Nothing is replaced on the way: what was added in block 2 is a term of the sum that block 5 reads.",
+            "from block 4, which passes it on": "Block 4 need not know of it: the stream goes past it, and block 4 only adds to it.",
+        },
         "by reading the stream, where it was added",
-        "Nothing is replaced on the way: what was added in block 2 is a term of the sum that block 5 reads.",
     ),
 ]

@@ -12,22 +12,29 @@ from plotly.basedatatypes import BasePlotlyType
 from traitlets import TraitError
 
 from rsutils.drawing import Figure
+from rsutils.drawing.colours import MARK
 from rsutils.errors import CourseError, strict
 
 LABEL = {"description_width": "initial"}
+# The words have the colour of the page's own text: no red is legible on white and on a dark page.
+ALERT = f"border-left:4px solid {MARK};padding-left:8px;line-height:1.4"
 
 
 class Explorer(widgets.VBox):
-    """Controls beside one figure, redrawn in place by `draw(**values)`; zoom and the figure's node stay.
+    """Controls beside one figure, redrawn in place by ``draw(**values)``; zoom and the figure's node stay.
 
     Each control is a range (slider), a list or dict (dropdown), a text (text box), another ipywidgets
     abbreviation, a widget, or a function of earlier controls, named by its parameters, that returns labels: a
     dropdown whose value is the index of a label. An error that `draw` raises is shown in one line beside the
     last good figure; in strict mode (RSUTILS_STRICT=1) anything but ValueError is raised.
+
+    Raises CourseError for a ``draw`` that is no function or returns no figure, or a control that offers nothing.
     """
 
     def __init__(self, draw: Callable[..., Figure], **controls: object) -> None:
         enable_in_colab()
+        if not callable(draw):
+            raise CourseError(f"expected a function that draws, got {type(draw).__name__}: leave out its brackets")
         self.draw = draw
         self.dependent = {name: spec for name, spec in controls.items() if callable(spec)}
         self._quiet = False
@@ -36,16 +43,19 @@ class Explorer(widgets.VBox):
             self.controls[name] = self._control(name, spec)
         self.drawn = self._draw()
         self.figure = go.FigureWidget(self.drawn)
+        self.figure._config = {"responsive": True, "displaylogo": False}
         self.error, self.description = widgets.HTML(), widgets.HTML()
         self._describe()
         for name, control in self.controls.items():
             control.observe(lambda change, name=name: self._changed(name), "value")
         row = widgets.HBox(list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
-        super().__init__([row, self.error, self.figure, self.description])
+        # The box round the figure fills the width; a bare figure in a column would keep plotly's 700 pixels.
+        shown = widgets.Box([self.figure], layout=widgets.Layout(display="block", width="100%"))
+        super().__init__([row, self.error, self.figure, self.description], layout=widgets.Layout(width="100%"))
 
     @property
     def values(self) -> dict[str, object]:
-        """What the controls say now, by name: the arguments of `draw`."""
+        """What the controls say now, by name: the arguments of ``draw``."""
         return {name: control.value for name, control in self.controls.items()}
 
     def set(self, **values: object) -> "Explorer":
@@ -55,13 +65,13 @@ class Explorer(widgets.VBox):
         """
         for name, value in values.items():
             if name not in self.controls:
-                raise CourseError(f"Expected one of the controls {', '.join(self.controls)}, got {name!r}.")
+                raise CourseError(f"expected one of the controls {', '.join(self.controls)}, got {name!r}: name one of them")
             try:
                 self.controls[name].value = value
             except TraitError:
                 value = None
             if self.controls[name].value != value:
-                raise CourseError(f"Expected a value that the control {name} offers, got {values[name]!r}.")
+                raise CourseError(f"expected a value that the control {name} offers, got {values[name]!r}: choose another")
         return self
 
     def static(self) -> Figure:
@@ -73,6 +83,8 @@ class Explorer(widgets.VBox):
         return {**super()._repr_mimebundle_(**kwargs), "text/plain": f"Explorer({state})\n{self.drawn.words}"}
 
     def _control(self, name: str, spec: object) -> widgets.Widget:
+        if isinstance(spec, range | list | tuple | dict) and not len(spec):
+            raise CourseError(f"expected something to choose from for {name}=, got {spec!r}: give it one value at least")
         if callable(spec) and not isinstance(spec, widgets.Widget):
             control = widgets.Dropdown(options=self.options(name, self.values))
         elif isinstance(spec, range) and len(spec) > 1:
@@ -80,7 +92,7 @@ class Explorer(widgets.VBox):
         else:
             control = widgets.interactive.widget_from_abbrev(list(spec) if isinstance(spec, range) else spec)
         if control is None:
-            raise CourseError(f"Expected a range, list, text or function for {name}=, got {spec!r}.")
+            raise CourseError(f"expected a range, list, text or function for {name}=, got {spec!r}: give one of these")
         if isinstance(control, widgets.Text):
             control.continuous_update = False
         control.description = control.description or name.replace("_", " ")
@@ -92,14 +104,14 @@ class Explorer(widgets.VBox):
         make = self.dependent[name]
         labels = make(**{earlier: values[earlier] for earlier in signature(make).parameters})
         if not labels:
-            raise CourseError(f"Expected something to choose from for {name}, got nothing.")
+            raise CourseError(f"expected something to choose from for {name}, got nothing: change what it depends on")
         return [(f"{i}: {label}", i) for i, label in enumerate(labels)]
 
     def _draw(self) -> Figure:
         drawn = self.draw(**self.values)
         if not isinstance(drawn, Figure):
             kind = type(drawn).__name__
-            raise CourseError(f"Expected draw to return a figure of rsutils.figures, got {kind}: use finish.")
+            raise CourseError(f"expected draw to return a figure of rsutils.drawing, got {kind}: use drawing.finish")
         return drawn
 
     def _changed(self, name: str) -> None:
@@ -111,7 +123,7 @@ class Explorer(widgets.VBox):
         except Exception as error:
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             line = (str(error).splitlines() or ["no message"])[0]
-            self.error.value = f'<div role="alert" style="color:#a40000">{escape(kind + line)}</div>'
+            self.error.value = f'<div role="alert" style="{ALERT}">{escape(kind + line)}</div>'
             if strict() and not isinstance(error, ValueError):
                 raise
             return

@@ -284,22 +284,28 @@ EXERCISES = [
 QUIZ = [
     Question(
         "A head's direct attribution to a logit is +5. What happens to the logit when the head is cut?",
-        ["it falls by 5", "it falls, by less than 5", "the attribution does not say"],
+        {
+            "it falls by 5": "Only if the final norm's scale and every later component stayed as they are, and they do not.",
+            "it falls, by less than 5": "It can: others may make up for the loss. But they may lose more too, or the logit may rise.",
+            "the attribution does not say": "The final norm's scale changes and later components read another stream: they may make up for the loss, or lose more.",
+        },
         "the attribution does not say",
-        "The final norm's scale changes and later components read another stream: they may make up for the "
-        "loss, or lose more.",
     ),
     Question(
         "Why does a plot of contributions have to start with the embedding and layer 0?",
-        ["They are always the largest", "Without them the bars do not sum to the stream", "For symmetry"],
+        {
+            "They are always the largest": "Sizes differ from model to model; where they are small, they still belong to the sum.",
+            "Without them the bars do not sum to the stream": "The running sum is exact only with all writes. Whether they are large is a question for the model at hand.",
+            "For symmetry": "There is nothing symmetrical about it: the reason is a sum that has to be complete.",
+        },
         "Without them the bars do not sum to the stream",
-        "The running sum is exact only with all writes. Whether they are large is a question for the model at hand.",
     ),
     Question(
         "A source position has the largest attention weight. Does most of the head's write come from it?",
-        ["yes", "not necessarily"],
+        {
+            "yes": "The weight is only one factor: a position with a short `v @ W_O` brings little even at a large weight.",
+            "not necessarily": "What it brings is the weight times `v @ W_O`: a source with a small value vector brings little, and others can cancel it.",
+        },
         "not necessarily",
-        "What it brings is the weight times `v @ W_O`: a source with a small value vector brings little, and "
-        "others can cancel it.",
     ),
 ]

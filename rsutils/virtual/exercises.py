@@ -253,21 +253,29 @@ EXERCISES = [
 QUIZ = [
     Question(
         "Why is `activation * V / scale` not the change you see when you remove the neuron from the later MLP's input?",
-        ["GELU lies on the path", "the norm divides by a new scale", "W_in is nonlinear"],
+        {
+            "GELU lies on the path": "The source's GELU is in the activation already, and the later one comes after the pre-activation.",
+            "the norm divides by a new scale": "Nothing else on the direct path depends on the rest of the stream.",
+            "W_in is nonlinear": "It is a matrix: what it makes of a sum is the sum of what it makes of the terms.",
+        },
         "the norm divides by a new scale",
-        "Nothing else on the direct path depends on the rest of the stream.",
     ),
     Question(
         "A table of layers is filled at `[destination, source]`, row 0 on top. Where are the pairs in which "
         "the source comes earlier?",
-        ["upper triangle", "lower triangle"],
+        {
+            "upper triangle": "There the column's number is the larger one, and the columns are the sources: they would come later.",
+            "lower triangle": "The source's column number is smaller than the destination's row number: below the diagonal.",
+        },
         "lower triangle",
-        "The source's column number is smaller than the destination's row number: below the diagonal.",
     ),
     Question(
         "A pair of MLPs has the largest norm of `V` in the model. What follows?",
-        ["they are well aligned", "cutting the path matters most", "neither: its factors may just be large"],
+        {
+            "they are well aligned": "Two large matrices have a product with a large norm even where they meet as random directions do.",
+            "cutting the path matters most": "The norm knows no activations, and a path that is seldom active may be cut without harm.",
+            "neither: its factors may just be large": "Divide by both norms and compare with chance; then measure the effect.",
+        },
         "neither: its factors may just be large",
-        "Divide by both norms and compare with chance; then measure the effect.",
     ),
 ]

@@ -9,7 +9,8 @@ from IPython.core.formatters import DisplayFormatter
 
 from rsutils import traces
 from rsutils.drawing import stream
-from rsutils.drawing.svg import COLOURS, clip, text_width
+from rsutils.drawing.colours import COLOURS
+from rsutils.drawing.svg import clip, text_width
 from rsutils.errors import CourseError
 from rsutils.traces.picture import numbers
 
@@ -218,7 +219,7 @@ def test_tokens_that_look_like_markup_are_shown_as_they_are():
     )
     for root in views(stream.draw(**given)):
         texts = [text.text for text in root.iter(f"{SVG}text")]
-        assert {"“<b>� &”", "·&", "</svg>", "⟨end…⟩"} <= set(texts)
+        assert {"“<b>� &”", "·&", "</svg>", "<|eot|>"} <= set(texts)
 
 
 def test_the_same_numbers_are_the_same_text_and_small_enough_for_a_notebook():

@@ -88,7 +88,7 @@ def test_one_move_draws_once():
 @pytest.mark.parametrize("strict", ["0", "1"])
 @pytest.mark.parametrize("text, message", [
     ("x" * 41, "Expected at most 40 characters: shorten it."),
-    ("", "Expected something to choose from for position, got nothing."),
+    ("", "expected something to choose from for position, got nothing: change what it depends on"),
 ])  # fmt: skip
 def test_bad_input_is_told_in_one_line_and_the_last_figure_stays(explorer, monkeypatch, strict, text, message):
     monkeypatch.setenv("RSUTILS_STRICT", strict)
@@ -133,7 +133,7 @@ def test_set_refuses_what_the_learner_could_not_do(explorer):
     with pytest.raises(CourseError, match="controls layer, text, position, got 'head'"):
         explorer.set(head=1)
     for bad in ({"layer": 5}, {"position": 3}):
-        with pytest.raises(CourseError, match="Expected a value that the control"):
+        with pytest.raises(CourseError, match="expected a value that the control"):
             explorer.set(**bad)
 
 
