@@ -5,16 +5,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsutils.drawing import Figure, bars, lines, scatter
+from rsutils.errors import CourseError
 
 SHOWN = 40
 
 
-def turned(before: Float[Tensor, "d_model"], after: Float[Tensor, "d_model"], amount: float, moved: float) -> Figure:
+def rotation(before: Float[Tensor, "d_model"], after: Float[Tensor, "d_model"], amount: float, moved: float) -> Figure:
     """Every coordinate of one stream vector before and after a turn by ``amount`` of the way.
 
     ``moved`` is the largest change of a log-probability that came with it.
+
+    Raises:
+        CourseError: the two are not vectors of one length, or one of them has no coordinates that differ.
     """
-    correlation = torch.corrcoef(torch.stack([before, after]))[0, 1]
+    _check(before, after)
+    if before.min() == before.max() or after.min() == after.max():
+        raise CourseError("expected coordinates that differ, got a vector of one value: pass a vector of the stream")
+    correlation = torch.corrcoef(torch.stack([before.double(), after.double()]))[0, 1]
     return scatter(
         before,
         after,
@@ -31,7 +38,11 @@ def kurtosis(where: str, own: Float[Tensor, "point"], rotated: Float[Tensor, "po
     """Kurtosis of the embedding and of the stream after each layer, in the model's own basis and in a rotated one.
 
     ``where`` says of which positions, as the title begins.
+
+    Raises:
+        CourseError: the two are not of one length, or there are none.
     """
+    _check(own, rotated)
     listed = [", ".join(f"{value:.1f}" for value in values) for values in (own, rotated)]
     return lines(
         {"own basis": own, "rotated": rotated},
@@ -45,8 +56,15 @@ def kurtosis(where: str, own: Float[Tensor, "point"], rotated: Float[Tensor, "po
 
 
 def coordinates(where: str, shares: Float[Tensor, "d_model"]) -> Figure:
-    """Which share of the squared norm each of the largest coordinates holds; ``where`` begins the title."""
-    top = shares.argmax().item()
+    """Which share of the squared norm each of the largest coordinates holds; ``where`` begins the title.
+
+    Raises:
+        CourseError: there are no shares, or they do not sum to one.
+    """
+    _check(shares)
+    if shares.min() < 0 or abs(shares.sum() - 1) > 1e-3:
+        raise CourseError(f"expected shares that sum to one, got {shares.sum():.3g}: divide them by their sum")
+    top = int(shares.argmax())
     largest = shares.sort(descending=True).values[:SHOWN]
     return bars(
         largest,
@@ -56,3 +74,12 @@ def coordinates(where: str, shares: Float[Tensor, "d_model"]) -> Figure:
         y="share of the squared norm",
         alt=f"Bars of the {len(largest)} largest shares; the ten largest sum to {largest[:10].sum():.2f}.",
     )
+
+
+def _check(*vectors: Tensor) -> None:
+    """Raise CourseError unless these are vectors of one length, not empty, of finite numbers."""
+    shapes = [list(vector.shape) for vector in vectors]
+    if vectors[0].ndim != 1 or not len(vectors[0]) or any(shape != shapes[0] for shape in shapes):
+        raise CourseError(f"expected vectors of one length, got shapes {shapes}: pick one position or layer")
+    if not all(vector.isfinite().all() for vector in vectors):
+        raise CourseError("expected finite numbers, got NaN or infinity: see where they were computed")

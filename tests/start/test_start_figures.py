@@ -25,8 +25,8 @@ def test_pattern_hides_the_future_and_names_what_the_last_token_looks_at():
     assert "key" in fig.layout.xaxis.title.text
 
 
-def test_sizes_names_the_longest_and_the_shortest():
-    fig = start.figures.sizes(torch.tensor([3.0, 13.0, 2.0]), ["embed", "0_attn_out", "0_mlp_out"])
+def test_write_norms_names_the_longest_and_the_shortest():
+    fig = start.figures.write_norms(torch.tensor([3.0, 13.0, 2.0]), ["embed", "0_attn_out", "0_mlp_out"])
     assert list(fig.data[0].y) == [3, 13, 2]
     assert "0_attn_out writes the longest vector" in fig.words
     assert "3 parts; the shortest is 0_mlp_out" in fig.words
