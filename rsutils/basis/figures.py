@@ -1,5 +1,7 @@
 """Chapter 01 in pictures: coordinates that a rotation moves, and coordinates that training made stand out."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,9 +18,14 @@ def rotation(before: Float[Tensor, "d_model"], after: Float[Tensor, "d_model"], 
     ``moved`` is the largest change of a log-probability that came with it.
 
     Raises:
-        CourseError: the two are not vectors of one length, or one of them has no coordinates that differ.
+        CourseError: the two are not vectors of one length, one of them has no coordinates that differ, or
+            ``amount`` or ``moved`` is not a number of at least 0.
     """
     _check(before, after)
+    if not (0 <= amount < math.inf and 0 <= moved < math.inf):
+        raise CourseError(
+            f"expected amount and moved from 0 up, got {amount} and {moved}: compute them anew"
+        )
     if before.min() == before.max() or after.min() == after.max():
         raise CourseError("expected coordinates that differ, got a vector of one value: pass a vector of the stream")
     correlation = torch.corrcoef(torch.stack([before.double(), after.double()]))[0, 1]
@@ -77,9 +84,12 @@ def coordinates(where: str, shares: Float[Tensor, "d_model"]) -> Figure:
 
 
 def _check(*vectors: Tensor) -> None:
-    """Raise CourseError unless these are vectors of one length, not empty, of finite numbers."""
+    """Raise CourseError unless these are vectors of one length, not empty, of finite floating-point numbers."""
     shapes = [list(vector.shape) for vector in vectors]
     if vectors[0].ndim != 1 or not len(vectors[0]) or any(shape != shapes[0] for shape in shapes):
         raise CourseError(f"expected vectors of one length, got shapes {shapes}: pick one position or layer")
+    if not all(vector.is_floating_point() for vector in vectors):
+        got = ", ".join(str(vector.dtype) for vector in vectors)
+        raise CourseError(f"expected floating-point numbers, got {got}: call float() first")
     if not all(vector.isfinite().all() for vector in vectors):
         raise CourseError("expected finite numbers, got NaN or infinity: see where they were computed")

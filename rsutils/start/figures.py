@@ -74,5 +74,7 @@ def _check(values: Tensor, shape: list[int], what: str) -> None:
     """Raise CourseError unless the values are finite, not empty and of this shape, which ``what`` says in words."""
     if list(values.shape) != shape or not values.numel():
         raise CourseError(f"expected {what}, got shape {list(values.shape)} for {shape[0]}: pass both of one text")
+    if not values.is_floating_point():
+        raise CourseError(f"expected floating-point numbers, got {values.dtype}: call float() first")
     if not values.isfinite().all():
         raise CourseError("expected finite numbers, got NaN or infinity: see where they were computed")
