@@ -114,7 +114,7 @@ def rotate_(part: torch.nn.Module, R: Float[Tensor, "d_model d_model"]) -> None:
 def check_whole(name: str, number: int, least: int, most: int) -> None:
     """Raise CourseError unless ``number`` is a whole one from ``least`` to ``most``."""
     if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= most:
-        raise CourseError(f"expected {name} to be a whole number from {least} to {most}, got {shown(number)}: change it")
+        raise CourseError(f"expected {name} as a whole number from {least} to {most}, got {shown(number)}: change it")
 
 
 def check_matrix(R: Tensor, d_model: int) -> None:
