@@ -23,9 +23,7 @@ def rotation(before: Float[Tensor, "d_model"], after: Float[Tensor, "d_model"], 
     """
     _check(before, after)
     if not (0 <= amount < math.inf and 0 <= moved < math.inf):
-        raise CourseError(
-            f"expected amount and moved from 0 up, got {amount} and {moved}: compute them anew"
-        )
+        raise CourseError(f"expected amount and moved from 0 up, got {amount} and {moved}: compute them anew")
     if before.min() == before.max() or after.min() == after.max():
         raise CourseError("expected coordinates that differ, got a vector of one value: pass a vector of the stream")
     correlation = torch.corrcoef(torch.stack([before.double(), after.double()]))[0, 1]
