@@ -6,6 +6,7 @@ learner's kernel they would cost a browser and hide the live figure.
 
 import hashlib
 import json
+import warnings
 from typing import Any
 
 import plotly.io
@@ -27,7 +28,8 @@ def png(figure: Figure) -> tuple[bytes, dict[str, Any]]:
     figure with other bytes.
     """
     paper = dict(paper_bgcolor="white", plot_bgcolor=figure.layout.plot_bgcolor or "white")
-    image = plotly.io.to_image(figure.update_layout(**paper), "png", width=WIDTH, height=figure.layout.height)
+    with warnings.catch_warnings(action="ignore"):  # that the one browser for all was started with its own options
+        image = plotly.io.to_image(figure.update_layout(**paper), "png", width=WIDTH, height=figure.layout.height)
     shown = json.dumps(figure_data(figure), sort_keys=True)
     return image, {"figure": hashlib.sha256(shown.encode()).hexdigest()[:16]}
 
