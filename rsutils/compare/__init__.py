@@ -4,6 +4,7 @@ from rsutils.compare import figures
 from rsutils.compare.chance import (
     Statistics,
     cannot_communicate,
+    check_n_directions,
     null_deviation,
     null_scores,
     random_directions,
@@ -24,6 +25,7 @@ __all__ = [
     "beside",
     "by_distance",
     "cannot_communicate",
+    "check_n_directions",
     "figures",
     "likeness",
     "null_deviation",

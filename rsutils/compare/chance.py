@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rsutils.errors import CourseError
 
-Values = TypeVar("Values", float, np.ndarray, Tensor)
+Values = TypeVar("Values", np.ndarray, Tensor)
 
 
 class Statistics(NamedTuple):
@@ -51,12 +51,30 @@ def statistics(A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model des
     )
 
 
+def check_n_directions(n_directions: int, d_model: int) -> None:
+    """Refuse a number of directions that no stream of this width offers.
+
+    Raises:
+        CourseError: it is neither ``d_model`` nor, where writers are centred, one less, or below two.
+    """
+    if n_directions not in (d_model, d_model - 1) or n_directions < 2:
+        raise CourseError(
+            f"expected readers to see {d_model} directions, or {d_model - 1} where writers are centred, "
+            f"got {n_directions}: use models.n_directions(model)"
+        )
+
+
 def null_deviation(n_directions: int, write_spread: Values, read_spread: Values) -> Values:
     """Standard deviation of ``score**2`` under the null; its mean is ``1 / n_directions``.
 
     A spread is ``sum(s**4) / sum(s**2)**2`` of a factor's singular values: 1 for one direction, ``1 / k`` for ``k``
     equal ones. In Grams, ``norm(G)_F**2 / trace(G)**2``.
+
+    Raises:
+        CourseError: there are fewer than two directions, so nothing can be rotated.
     """
+    if n_directions < 2:
+        raise CourseError(f"expected two directions or more, got {n_directions}: use models.n_directions(model)")
     chance = 1 / n_directions
     freedom = (n_directions - 1) * (n_directions + 2)
     return (2 * (write_spread - chance) * (read_spread - chance) / freedom) ** 0.5
@@ -82,7 +100,7 @@ def random_directions(
     Raises:
         CourseError: readers cannot see so many directions, or ``n`` of them do not exist.
     """
-    _check_n_directions(n_directions, d_model)
+    check_n_directions(n_directions, d_model)
     if not 1 <= n <= n_directions:
         raise CourseError(f"expected 1 to {n_directions} directions, got {n}: readers see no more")
     return _in_stream(torch.nn.init.orthogonal_(torch.empty(n_directions, n).double(), generator=generator), d_model)
@@ -114,10 +132,19 @@ def null_scores(
     Only where the writer writes is drawn; its singular values stay.
 
     Raises:
-        CourseError: there is no draw, or readers cannot see so many directions.
+        CourseError: there is no draw, readers cannot see so many directions, or the two are zero, not finite or not
+            of one stream.
     """
     if n < 1:
         raise CourseError(f"expected one draw or more, got n={n}: use 50")
+    if write.shape[1] != len(read):
+        raise CourseError(
+            f"expected [source, d_model] and [d_model, destination], got {list(write.shape)} and {list(read.shape)}: "
+            "take the writer's rows and the reader's columns"
+        )
+    for factor in (write, read):
+        if not 0 < factor.abs().sum() < torch.inf:
+            raise CourseError("expected a writer and a reader that are finite and not zero, got others: mend them")
     if read.shape[1] > len(read):  # a square factor with the same left singular vectors and values
         read = torch.linalg.qr(read.T, mode="r").R.T
     read, sizes = read.double(), torch.linalg.svdvals(write).double()[:n_directions]
@@ -146,20 +173,12 @@ def cannot_communicate(
     return ~later
 
 
-def _check_n_directions(n_directions: int, d_model: int) -> None:
-    if n_directions not in (d_model, d_model - 1) or n_directions < 2:
-        raise CourseError(
-            f"expected readers to see {d_model} directions, or {d_model - 1} where writers are centred, "
-            f"got {n_directions}: use rsutils.models.n_directions(model)"
-        )
-
-
 def _in_stream(coordinates: Float64[Tensor, "n_directions n"], d_model: int) -> Float64[Tensor, "d_model n"]:
     """Vectors of the stream from their coordinates in an orthonormal basis of the directions that readers see."""
     if len(coordinates) == d_model:
         return coordinates
     # The reflection that swaps e0 and all-ones takes what is orthogonal to one to what is orthogonal to the other.
-    normal = torch.full((d_model,), d_model**-0.5).double()
+    normal = torch.full((d_model,), d_model**-0.5, dtype=torch.float64)
     normal[0] -= 1
     raised = torch.cat([torch.zeros(1, coordinates.shape[1]).double(), coordinates])
     return raised - 2 * torch.outer(normal, normal @ raised) / (normal @ normal)
