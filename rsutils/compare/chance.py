@@ -86,7 +86,8 @@ def z_scores(share: Values, n_directions: int, write_spread: Values, read_spread
     A factor that is equally large in all directions has a spread of ``1 / n_directions``: no rotation changes what
     it gives, and z means nothing.
     """
-    return (share - 1 / n_directions) / null_deviation(n_directions, write_spread, read_spread)
+    deviation = null_deviation(n_directions, write_spread, read_spread)
+    return (share - 1 / n_directions) / deviation
 
 
 def random_directions(
