@@ -13,24 +13,24 @@ import rsutils
 from benchmarks import harness
 from benchmarks.harness import MIB, Spread
 from rsutils import coupling
-from rsutils.coupling import Part
+from rsutils.coupling import Reader, Writer
 from rsutils.drawing import bars
 
 GPT2_SMALL = {"layers": 12, "d_model": 768}
-Stack = tuple[list[Part], list[Part]]
+Stack = tuple[list[Writer], list[Reader]]
 
 
 def stack(layers: int, d_model: int) -> Stack:
     """Random MLPs, four times as wide as the stream: all sources and all destinations."""
     torch.manual_seed(0)
     d_mlp, scale = 4 * d_model, d_model**-0.5
-    writers = [Part(f"mlp {i}", i, scale * torch.randn(d_mlp, d_model)) for i in range(layers)]
-    readers = [Part(f"mlp {i}", i, scale * torch.randn(d_model, d_mlp)) for i in range(layers)]
+    writers = [Writer(f"mlp {i}", i, scale * torch.randn(d_mlp, d_model)) for i in range(layers)]
+    readers = [Reader(f"mlp {i}", i, scale * torch.randn(d_model, d_mlp)) for i in range(layers)]
     return writers, readers
 
 
 def by_grams(parts: Stack) -> np.ndarray:
-    return coupling.measure(*parts, dimensions=parts[1][0].weight.shape[0]).values["raw"]
+    return coupling.measure(*parts, n_directions=len(parts[1][0].weight)).norm
 
 
 def by_torch(parts: Stack) -> np.ndarray:
@@ -39,14 +39,14 @@ def by_torch(parts: Stack) -> np.ndarray:
 
 def by_numpy(parts: Stack, dtype: type = np.float32) -> np.ndarray:
     """The loop once more, since NumPy's products are the faster ones on some machines."""
-    raw = np.full((len(parts[0]), len(parts[1])), np.nan)
+    norms = np.full((len(parts[0]), len(parts[1])), np.nan)
     for i, source in enumerate(parts[0]):
         for j, destination in enumerate(parts[1]):
             if source.layer < destination.layer:
-                raw[i, j] = np.linalg.norm(
+                norms[i, j] = np.linalg.norm(
                     source.weight.numpy().astype(dtype) @ destination.weight.numpy().astype(dtype)
                 )
-    return raw
+    return norms
 
 
 def multiplications(layers: int, d_model: int) -> dict[str, float]:
@@ -105,17 +105,17 @@ def growth(way: str, work, sizes: list[tuple[int, int]]) -> str:
 def slider_moves() -> list[str]:
     """Kernel time of one move of each explorer of the notebook, and of measuring everything afresh instead."""
     model = rsutils.load_model()
-    found = coupling.all_pairs(model, coupling.SENTENCES)
+    scores = coupling.all_pairs(model, coupling.SENTENCES)
     mlps, readers = coupling.sources(model)[1:], coupling.destinations(model)[:-1]
-    maps = rsutils.Explorer(lambda metric: coupling.figures.draw(found, metric, "all"), metric=list(coupling.METRICS))
+    maps = rsutils.Explorer(lambda metric: coupling.figures.map(scores, metric), metric=scores.metrics)
     neurons = rsutils.Explorer(
-        lambda source: coupling.figures.draw_neurons(mlps[source], readers[-1]), source=range(len(mlps) - 1)
+        lambda source: coupling.figures.neurons(mlps[source], readers[-1]), source=range(len(mlps) - 1)
     )
     turn = iter(range(10**6))
     works = {
-        "the map's metric": lambda: maps.set(metric=list(coupling.METRICS)[next(turn) % len(coupling.METRICS)]),
+        "the map's metric": lambda: maps.set(metric=scores.metrics[next(turn) % len(scores.metrics)]),
         "the pair of the neurons": lambda: neurons.set(source=next(turn) % (len(mlps) - 1)),
-        "afresh": lambda: coupling.figures.draw(coupling.all_pairs(model, coupling.SENTENCES), "raw", "all"),
+        "afresh": lambda: coupling.figures.map(coupling.all_pairs(model, coupling.SENTENCES), "norm"),
     }
     seconds = harness.take_turns(works, repeats=12)
     return [

@@ -1,7 +1,17 @@
 """What every comparison needs: chance, ranks, and models beside each other at relative depth."""
 
 from rsutils.compare import figures
-from rsutils.compare.chance import Statistics, null_deviation, rotated_reader, statistics
+from rsutils.compare.chance import (
+    Statistics,
+    cannot_communicate,
+    check_n_directions,
+    null_deviation,
+    null_scores,
+    random_directions,
+    rotated_reader,
+    statistics,
+    z_scores,
+)
 from rsutils.compare.depth import DepthMap, Likeness, beside, by_distance, likeness
 from rsutils.compare.ranks import rank_correlation
 from rsutils.compare.scores import PairScores, ScoredPair
@@ -14,10 +24,15 @@ __all__ = [
     "Statistics",
     "beside",
     "by_distance",
+    "cannot_communicate",
+    "check_n_directions",
     "figures",
     "likeness",
     "null_deviation",
+    "null_scores",
+    "random_directions",
     "rank_correlation",
     "rotated_reader",
     "statistics",
+    "z_scores",
 ]

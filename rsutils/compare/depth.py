@@ -36,11 +36,19 @@ class DepthMap:
     def __post_init__(self) -> None:
         shape = self.values.shape
         if shape[0] != shape[1] or shape[0] < 2:
-            raise CourseError(f"expected [layers, layers] of two layers or more for {self.model}, got {list(shape)}")
+            raise CourseError(
+                f"expected [layers, layers] of two layers or more for {self.model}, got {list(shape)}: "
+                "leave out models in which nothing comes later"
+            )
         if not np.isnan(self.values[np.tril_indices(len(self.values))]).all():
-            raise CourseError(f"expected NaN where the source is not earlier ({self.model}): rows are sources")
+            raise CourseError(
+                f"expected NaN where the source is not earlier, got numbers for {self.model}: rows are sources"
+            )
         if not (self.pairs > 0).all() or not np.isfinite(self.pairs).all() or not len(self.pairs):
-            raise CourseError(f"expected multiples of chance for {self.model}: finite, above zero, one at least")
+            raise CourseError(
+                f"expected multiples of chance for {self.model}, finite, above zero, one at least, got others: "
+                "divide scores by chance"
+            )
 
     @property
     def pairs(self) -> Float64[np.ndarray, " pair"]:
@@ -73,11 +81,11 @@ def beside(
     """
     names = dict.fromkeys(str(name) for name in ("embedded", *checkpoints()[:1], *others))
     names.pop(model.info.name, None)
-    found = []
+    measured = []
     for name in names:
-        found.append(measure(load_model(name)))
+        measured.append(measure(load_model(name)))
         gc.collect()  # a model's parts refer to each other in circles, which are freed only when looked for
-    return found
+    return measured
 
 
 def likeness(one: DepthMap, other: DepthMap) -> Likeness:
@@ -98,10 +106,10 @@ def likeness(one: DepthMap, other: DepthMap) -> Likeness:
     return Likeness(rank_correlation(x, y) if cells > 1 else np.nan, cells)
 
 
-def by_distance(found: DepthMap) -> dict[float, float]:
+def by_distance(shown: DepthMap) -> dict[float, float]:
     """Mean over all pairs of layers that lie equally far apart, by that distance as a share of the depth."""
-    n = len(found.values)
-    return {k / n: float(np.nanmean(np.diagonal(found.values, k))) for k in range(1, n)}
+    n = len(shown.values)
+    return {k / n: float(np.nanmean(np.diagonal(shown.values, k))) for k in range(1, n)}
 
 
 def _on_grid(values: Float64[np.ndarray, "source destination"], n: int) -> Float64[np.ndarray, "n n"]:

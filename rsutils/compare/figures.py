@@ -14,7 +14,7 @@ from rsutils.drawing import GAP, INK, POSITIVE_IS_RED, Figure, finish, lines
 from rsutils.errors import CourseError
 
 
-def draw_maps(maps: Sequence[DepthMap], what: str) -> Figure:
+def maps(maps: Sequence[DepthMap], what: str) -> Figure:
     """The maps side by side at relative depth, row = source, on one scale of colours: white is chance.
 
     Twice chance is as red as half of it is blue. The scale reaches 10% to each side at least, so that the noise of
@@ -28,8 +28,10 @@ def draw_maps(maps: Sequence[DepthMap], what: str) -> Figure:
     names = [f"{escape(each.model, quote=False)}, {len(each.values)} layers" for each in maps]
     fig = make_subplots(rows, columns, subplot_titles=names, horizontal_spacing=0.09, vertical_spacing=0.3 / rows)
     for k, each in enumerate(maps):
+        cells = each.values.astype(np.float32).astype(object)
+        cells[np.isnan(each.values)] = None  # drawn as a gap
         trace = go.Heatmap(
-            z=np.where(np.isnan(each.values), None, each.values.astype(np.float32)),
+            z=cells,
             x=each.middles,
             y=each.middles,
             coloraxis="coloraxis",
@@ -60,7 +62,7 @@ def draw_maps(maps: Sequence[DepthMap], what: str) -> Figure:
     return fig
 
 
-def draw_distance(maps: Sequence[DepthMap], what: str) -> Figure:
+def distance(maps: Sequence[DepthMap], what: str) -> Figure:
     """Mean over pairs of layers against the share of the depth that lies between them, a line a model.
 
     The further apart, the fewer pairs there are: at the largest distance one.
@@ -106,17 +108,17 @@ def _colours(maps: Sequence[DepthMap]) -> dict:
     return dict(colorscale=scale, cmin=1 / most, cmax=most, colorbar=bar)
 
 
-def _trend(found: DepthMap) -> str:
-    source, destination = np.nonzero(~np.isnan(found.values))
+def _trend(shown: DepthMap) -> str:
+    source, destination = np.nonzero(~np.isnan(shown.values))
     if len(source) < 2:
         return "none (one pair)"
-    return f"{rank_correlation(destination - source, found.pairs):.2f} ({len(source)} pairs)"
+    return f"{rank_correlation(destination - source, shown.pairs):.2f} ({len(source)} pairs)"
 
 
-def _in_words(found: DepthMap) -> str:
-    i, j = np.unravel_index(np.nanargmax(found.values), found.values.shape)
-    low, high = found.pairs.min(), found.pairs.max()
+def _in_words(shown: DepthMap) -> str:
+    i, j = np.unravel_index(np.nanargmax(shown.values), shown.values.shape)
+    low, high = shown.pairs.min(), shown.pairs.max()
     return (
-        f"{found.model}: {len(found.pairs)} cells from {low:.2f} to {high:.2f} times chance; "
-        f"the strongest leads from depth {found.middles[i]:.2f} to {found.middles[j]:.2f}."
+        f"{shown.model}: {len(shown.pairs)} cells from {low:.2f} to {high:.2f} times chance; "
+        f"the strongest leads from depth {shown.middles[i]:.2f} to {shown.middles[j]:.2f}."
     )

@@ -4,33 +4,34 @@ from rsutils.coupling import figures
 from rsutils.coupling.pairs import (
     METRICS,
     SENTENCES,
-    Coupling,
-    Part,
+    Reader,
+    Writer,
     activations,
     all_pairs,
     by_depth,
     by_distance,
     destinations,
-    gram,
+    distance,
     measure,
+    mlps,
     sources,
 )
-from rsutils.coupling.plain import by_products, simulate
+from rsutils.coupling.plain import by_products
 
 __all__ = [
     "METRICS",
     "SENTENCES",
-    "Coupling",
-    "Part",
+    "Reader",
+    "Writer",
     "activations",
     "all_pairs",
     "by_depth",
     "by_distance",
     "by_products",
     "destinations",
+    "distance",
     "figures",
-    "gram",
     "measure",
-    "simulate",
+    "mlps",
     "sources",
 ]

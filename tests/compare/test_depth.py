@@ -10,6 +10,7 @@ import pytest
 import rsutils
 from rsutils import compare, coupling, heads
 from rsutils.compare import DepthMap, depth
+from rsutils.drawing.charts import GAP
 
 
 def later_only(values):
@@ -100,7 +101,7 @@ def test_distance_is_a_share_of_the_depth():
 
 
 def test_each_map_stands_at_its_own_depths_on_one_scale(maps):
-    fig = compare.figures.draw_maps(maps, "Coupling")
+    fig = compare.figures.maps(maps, "Coupling")
     for trace, each in zip(fig.data, maps, strict=True):
         n = len(each.values)
         for at in (trace.x, trace.y):
@@ -108,7 +109,7 @@ def test_each_map_stands_at_its_own_depths_on_one_scale(maps):
         np.testing.assert_array_equal(trace.z.astype(np.float32), each.values.astype(np.float32))
         assert trace.z[0, 1] is not None and trace.z[1, 0] is None  # row = source; None is drawn as a gap
         assert trace.coloraxis == "coloraxis" and trace.zmin is None
-    assert fig.layout.plot_bgcolor == "#d9d9d9" and fig.layout.coloraxis.colorbar.title.text == "times chance"
+    assert fig.layout.plot_bgcolor == GAP and fig.layout.coloraxis.colorbar.title.text == "times chance"
     for axis in (fig.layout.yaxis, fig.layout.yaxis2):
         assert tuple(axis.range) == (1, 0)
     assert tuple(fig.layout.xaxis.range) == (0, 1)
@@ -117,7 +118,7 @@ def test_each_map_stands_at_its_own_depths_on_one_scale(maps):
 
 
 def test_titles_and_words_say_what_the_maps_hold(maps):
-    words = compare.figures.draw_maps(maps, "Coupling").words
+    words = compare.figures.maps(maps, "Coupling").words
     assert f"{maps[0].pairs.max():.2f} in gpt2, {maps[1].pairs.max():.2f} in llama" in words
     assert f"with the map of gpt2: {compare.likeness(*maps)} for llama" in words
     i, j = divmod(np.nan_to_num(maps[1].values).argmax(), 5)
@@ -126,18 +127,18 @@ def test_titles_and_words_say_what_the_maps_hold(maps):
 
 def test_chance_is_white_and_ratios_are_even():
     low, high = (DepthMap(name, later_only(np.full((3, 3), value))) for name, value in (("a", 0.5), ("b", 1.25)))
-    axis = compare.figures.draw_maps([low, high], "Coupling").layout.coloraxis
+    axis = compare.figures.maps([low, high], "Coupling").layout.coloraxis
     assert (axis.cmin, axis.cmax) == (0.5, 2.0)
     places = [axis.cmin + place * (axis.cmax - axis.cmin) for place, _ in axis.colorscale]
     np.testing.assert_allclose(places, 2.0 ** np.linspace(-1, 1, 11), rtol=1e-5)
     assert axis.colorscale[5][1] == "rgb(247,247,247)" and axis.colorscale[-1][1] == "rgb(103,0,31)"
     level = [DepthMap(name, later_only(np.ones((3, 3)))) for name in "ab"]
-    assert compare.figures.draw_maps(level, "Coupling").layout.coloraxis.cmax == 1.1
+    assert compare.figures.maps(level, "Coupling").layout.coloraxis.cmax == 1.1
 
 
 def test_many_maps_stand_three_in_a_row():
     maps = [made(f"model of {layers}", layers) for layers in (2, 3, 5, 7, 11)]
-    fig = compare.figures.draw_maps(maps, "Coupling")
+    fig = compare.figures.maps(maps, "Coupling")
     starts = [round(fig.layout[f"xaxis{k or ''}"].domain[0], 2) for k in ("", 2, 3, 4, 5)]
     assert starts[0] == starts[3] < starts[1] == starts[4] < starts[2]
     assert fig.layout.yaxis.domain[0] > fig.layout.yaxis4.domain[1]
@@ -145,7 +146,7 @@ def test_many_maps_stand_three_in_a_row():
 
 
 def test_lines_have_distances_of_their_own_beside_chance(maps):
-    fig = compare.figures.draw_distance(maps, "Coupling")
+    fig = compare.figures.distance(maps, "Coupling")
     assert [trace.name for trace in fig.data] == ["gpt2", "llama", "chance"]
     for trace, each in zip(fig.data, maps, strict=False):
         drawn = {round(float(x), 5): y for x, y in zip(trace.x, trace.y, strict=True) if np.isfinite(y)}
@@ -159,7 +160,7 @@ def test_lines_have_distances_of_their_own_beside_chance(maps):
 
 def test_the_trend_with_distance_has_the_right_sign():
     falling = DepthMap("falls", later_only([[2.0 ** -(j - i) for j in range(5)] for i in range(5)]))
-    words = compare.figures.draw_distance([falling, DepthMap("rises", 1 / falling.values), made("two", 2)], "It").words
+    words = compare.figures.distance([falling, DepthMap("rises", 1 / falling.values), made("two", 2)], "It").words
     assert "-1.00 (10 pairs) in falls, 1.00 (10 pairs) in rises, none (one pair) in two" in words
 
 
@@ -200,7 +201,7 @@ def test_what_is_no_map_is_refused(values, complaint):
         DepthMap("a", values)
 
 
-@pytest.mark.parametrize("draw", [compare.figures.draw_maps, compare.figures.draw_distance])
+@pytest.mark.parametrize("draw", [compare.figures.maps, compare.figures.distance])
 def test_a_comparison_needs_two_models_of_different_names(draw):
     with pytest.raises(rsutils.CourseError, match="two models or more to compare, got 1"):
         draw([made("a", 3)], "Coupling")

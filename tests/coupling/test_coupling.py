@@ -3,6 +3,7 @@
 import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformer_lens import FactoredMatrix
@@ -10,7 +11,7 @@ from transformer_lens import FactoredMatrix
 import rsutils
 from rsutils import basis, coupling, virtual
 from rsutils.compare import rank_correlation
-from rsutils.coupling import Part, figures
+from rsutils.coupling import Reader, Writer, figures
 from rsutils.models import load_model, tokens
 
 TEXTS = ("Anna gave the red ball to Tom.", "Why did the bird fly away?", "The opposite of hot is cold.")
@@ -30,25 +31,24 @@ def measured(model):
     return coupling.all_pairs(model, TEXTS)
 
 
-def test_raw_coupling_is_the_norm_of_the_product_in_float64(model, measured):
+def test_the_norm_is_the_norm_of_the_product_in_float64(model, measured):
     for i, source in enumerate(coupling.sources(model)):
         for j, destination in enumerate(coupling.destinations(model)):
             if source.layer >= destination.layer:
-                assert all(np.isnan(matrix[i, j]) for matrix in measured.values.values())
+                assert all(np.isnan(measured.metric(metric)[i, j]) for metric in measured.metrics)
                 continue
             A, B = source.weight.double(), destination.weight.double()
             raw, size = torch.linalg.norm(A @ B).item(), (torch.linalg.norm(A) * torch.linalg.norm(B)).item()
-            assert measured.values["raw"][i, j] == pytest.approx(raw, rel=1e-6)
-            assert measured.values["size"][i, j] == pytest.approx(size, rel=1e-6)
-            assert measured.values["normalised"][i, j] == pytest.approx(raw / size, rel=1e-6)
-            assert measured.distance[i, j] == destination.layer - source.layer
+            assert measured.norm[i, j] == pytest.approx(raw, rel=1e-6)
+            assert measured.metric("size")[i, j] == pytest.approx(size, rel=1e-6)
+            assert measured.score[i, j] == pytest.approx(raw / size, rel=1e-6)
 
 
 def test_the_loop_and_transformer_lens_agree_with_the_grams(model, measured):
     sources, destinations = coupling.sources(model), coupling.destinations(model)
-    np.testing.assert_allclose(coupling.by_products(sources, destinations), measured.values["raw"], rtol=2e-6)
+    np.testing.assert_allclose(coupling.by_products(sources, destinations), measured.norm, rtol=2e-6)
     norm = FactoredMatrix(sources[1].weight, destinations[-1].weight).norm().item()
-    assert measured.values["raw"][1, -1] == pytest.approx(norm, rel=1e-5)
+    assert measured.norm[1, -1] == pytest.approx(norm, rel=1e-5)
 
 
 def test_parts_are_the_models_own_weights_from_embedding_to_unembedding(model):
@@ -76,33 +76,20 @@ def test_null_has_the_mean_and_deviation_of_simulated_rotations(centred):
     A, B = spread(29, d, seed=1).double(), spread(37, d, seed=2).double().T
     if centred:
         A, B = A - A.mean(dim=1, keepdim=True), B - B.mean(dim=0)
-    found = coupling.measure([Part("a", 0, A.float())], [Part("b", 1, B.float())], d - centred)
-    size = found.values["size"].item()
+    found = coupling.measure([Writer("a", 0, A.float())], [Reader("b", 1, B.float())], d - centred)
+    size = found.metric("size").item()
     squares = np.array([torch.linalg.norm(A @ R @ B).item() ** 2 for R in rotations(d, centred, n)])
     assert squares.mean() / size**2 == pytest.approx(found.chance**2, abs=5 * squares.std() / n**0.5 / size**2)
-    z = (found.values["raw"].item() ** 2 - squares.mean()) / squares.std()
+    z = (found.norm.item() ** 2 - squares.mean()) / squares.std()
     # The deviation of a deviation over n draws is about 1/sqrt(2n) of it, and these are not far from normal.
-    assert found.values["z"].item() == pytest.approx(z, rel=0.05, abs=0.1)
-
-
-@pytest.mark.parametrize("centred", [False, True])
-def test_simulation_in_the_library_agrees_with_the_closed_form(centred):
-    A, B = spread(29, 13, seed=1), spread(37, 13, seed=2).T
-    if centred:
-        A, B = A - A.mean(dim=1, keepdim=True), B - B.mean(dim=0)
-    parts, n = (Part("a", 0, A), Part("b", 1, B)), 3000
-    found = coupling.measure([parts[0]], [parts[1]], 13 - centred)
-    squares = coupling.simulate(*parts, 13 - centred, n).astype(np.float64) ** 2
-    assert squares.mean() == pytest.approx(found.chance**2, abs=5 * squares.std() / n**0.5)
-    z = (found.values["normalised"].item() ** 2 - squares.mean()) / squares.std()
-    assert found.values["z"].item() == pytest.approx(z, rel=0.05)
+    assert found.z.item() == pytest.approx(z, rel=0.05, abs=0.1)
 
 
 def test_rho_is_one_for_one_spectrum_in_one_basis_and_z_its_multiple():
     W = spread(29, 11, seed=3)
-    found = coupling.measure([Part("a", 0, W)], [Part("b", 1, W.T)], 11)
-    assert found.values["rho"].item() == pytest.approx(1, abs=1e-6)
-    assert found.values["z"].item() == pytest.approx((10 * 13 / 2) ** 0.5, rel=1e-6)
+    found = coupling.measure([Writer("a", 0, W)], [Reader("b", 1, W.T)], 11)
+    assert found.metric("rho").item() == pytest.approx(1, abs=1e-6)
+    assert found.z.item() == pytest.approx((10 * 13 / 2) ** 0.5, rel=1e-6)
     assert found.chance == pytest.approx(11**-0.5)
 
 
@@ -120,15 +107,14 @@ def test_planted_edge_ranks_first_where_direction_is_measured_and_not_where_size
     readers = [randn(d, 47, seed=20 + i) / 6 for i in range(3)]
     readers[2] = 0.05 * shared.T @ randn(3, 47, seed=12)
     found = coupling.measure(
-        [Part(f"s{i}", i, W) for i, W in enumerate(writers)],
-        [Part(f"d{i + 1}", i + 1, W) for i, W in enumerate(readers)],
+        [Writer(f"s{i}", i, W) for i, W in enumerate(writers)],
+        [Reader(f"d{i + 1}", i + 1, W) for i, W in enumerate(readers)],
         d,
     )
-    first = {metric: (row["source"], row["destination"]) for metric in found.values for row in found.top(metric, 1)}
-    assert first["normalised"] == first["z"] == first["rho"] == ("s1", "d3")
-    assert first["raw"] != ("s1", "d3") and first["size"] != ("s1", "d3")
-    raw = [(row["source"], row["destination"]) for row in found.top("raw")]
-    assert raw[-1] == ("s1", "d3")
+    first = {metric: best[:2] for metric in found.metrics for best in found.top(metric, 1)}
+    assert first["score"] == first["z"] == first["rho"] == ("s1", "d3")
+    assert first["norm"] != ("s1", "d3") and first["size"] != ("s1", "d3")
+    assert found.top("norm")[-1][:2] == ("s1", "d3")
 
 
 @torch.no_grad()
@@ -142,26 +128,26 @@ def test_weighted_coupling_is_the_rms_of_what_varies_in_a_readers_input(model, m
         post = torch.cat([cache[f"blocks.{source}.mlp.hook_post"][0, 1:] for cache in caches]).double()
         contribution = post @ model.blocks[source].mlp.W_out.double() @ into / scale
         rms = (contribution - contribution.mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
-        assert measured.values["weighted"][source + 1, kinds * layer] == pytest.approx(rms, rel=1e-4)
+        assert measured.metric("weighted")[source + 1, kinds * layer] == pytest.approx(rms, rel=1e-4)
 
 
 def test_weighted_needs_text_that_fits(small_models):
     with pytest.raises(rsutils.CourseError, match="shorten"):
         coupling.all_pairs(small_models["gpt2"], ["long " * 40])
-    assert "weighted" not in coupling.all_pairs(small_models["gpt2"]).values
+    assert "weighted" not in coupling.all_pairs(small_models["gpt2"]).metrics
 
 
 def test_centring_the_writers_changes_no_product_once_norms_are_folded(model, measured):
     plain = load_model(model.info.name, processed=False)
     half = coupling.measure(coupling.sources(plain), coupling.destinations(model), model.cfg.d_model)
-    np.testing.assert_allclose(half.values["raw"], measured.values["raw"], rtol=2e-6)
-    assert np.nanmax(half.values["size"] / measured.values["size"]) > 1 + 1e-4 * model.info.centred - 1e-6
+    np.testing.assert_allclose(half.norm, measured.norm, rtol=2e-6)
+    assert np.nanmax(half.metric("size") / measured.metric("size")) > 1 + 1e-4 * model.info.centred - 1e-6
 
 
 def test_extra_memory_stays_within_two_matrices_a_layer():
     d, layers = 211, 13
-    writers = [Part(f"s{i}", i, randn(307, d, seed=i)) for i in range(layers)]
-    readers = [Part(f"d{i}", i, randn(d, 311, seed=i)) for i in range(layers)]
+    writers = [Writer(f"s{i}", i, randn(307, d, seed=i)) for i in range(layers)]
+    readers = [Reader(f"d{i}", i, randn(d, 311, seed=i)) for i in range(layers)]
     tracemalloc.start()
     coupling.measure(writers, readers, d)
     peak = tracemalloc.get_traced_memory()[1]
@@ -169,66 +155,61 @@ def test_extra_memory_stays_within_two_matrices_a_layer():
     assert d * d * 4 * layers < peak < 2 * d * d * 4 * layers
 
 
-def test_table_has_a_row_for_each_pair_and_metric_and_top_sorts_it(measured):
-    rows, pairs = measured.table(), np.isfinite(measured.values["raw"]).sum()
-    assert len(rows) == pairs * len(coupling.METRICS) and set(measured.values) == set(coupling.METRICS)
-    for row in rows:
-        i, j = measured.sources.index(row["source"]), measured.destinations.index(row["destination"])
-        assert row["value"] == measured.values[row["metric"]][i, j]
-    top = [row["value"] for row in measured.top("z", 5)]
-    assert top == sorted((row["value"] for row in rows if row["metric"] == "z"), reverse=True)[:5]
-
-
 def test_mlps_are_the_map_without_its_ends(measured):
-    inner = measured.mlps()
-    assert not {"embed", "unembed"} & {*inner.sources, *inner.destinations}
-    for row in inner.table():
-        assert row in measured.table()
-    assert len(inner.top("raw", 1000)) == sum(
-        row["source"] != "embed" and row["destination"] != "unembed" for row in measured.top("raw", 1000)
-    )
+    inner, whole = coupling.mlps(measured), measured.table()
+    ends = (whole["source"] == "embed") | (whole["destination"] == "unembed")
+    pd.testing.assert_frame_equal(inner.table(), whole[~ends].reset_index(drop=True))
+
+
+def test_distance_is_counted_in_layers_between_mlps(model, measured):
+    inner, apart = coupling.mlps(measured), coupling.distance(measured)
+    layers = {part.name: part.layer for part in (*coupling.sources(model), *coupling.destinations(model))}
+    for i, source in enumerate(inner.sources):
+        for j, destination in enumerate(inner.destinations):
+            layers_between = layers[destination] - layers[source]
+            assert apart[i, j] == layers_between if layers_between > 0 else np.isnan(apart[i, j])
 
 
 def test_figures_show_the_map_and_say_what_is_in_it(measured):
     for metric in coupling.METRICS:
-        best = measured.top(metric, 1)[0]
-        fig = figures.draw(measured, metric)
-        np.testing.assert_array_equal(fig.data[0].z.astype(np.float32), measured.values[metric].astype(np.float32))
-        assert f"the strongest {metric} coupling is {best['source']} to {best['destination']}" in fig.words
+        [best] = measured.top(metric, 1)
+        fig = figures.pairs(measured, metric)
+        np.testing.assert_array_equal(fig.data[0].z.astype(np.float32), measured.metric(metric).astype(np.float32))
+        assert f"the largest {metric} is {best.source} to {best.destination}" in fig.words
         assert (fig.layout.xaxis.title.text, fig.layout.yaxis.title.text) == ("destination (reads)", "source (writes)")
-        row = figures.draw(measured, metric, "embed")
-        np.testing.assert_allclose(row.data[0].y, measured.values[metric][0], rtol=1e-6)
-        assert f"the strongest {metric} coupling of embed is to" in row.words
+        row = figures.pairs(measured, metric, "embed")
+        np.testing.assert_allclose(row.data[0].y, measured.metric(metric)[0], rtol=1e-6)
+        assert f"the largest {metric} of embed is to" in row.words
 
 
-def test_sizes_are_drawn_beside_raw_norms(measured):
-    fig = figures.draw_sizes(measured)
+def test_sizes_are_drawn_beside_norms(measured):
+    fig = figures.sizes(measured)
     at = list(fig.data[0].text).index("mlp 0 to unembed")
-    assert fig.data[0].x[at] == pytest.approx(measured.values["size"][1, -1])
-    assert fig.data[0].y[at] == pytest.approx(measured.values["raw"][1, -1])
-    assert len(fig.data[0].x) == np.isfinite(measured.values["raw"]).sum()
-    follows = rank_correlation(measured.values["size"], measured.values["raw"])
+    assert fig.data[0].x[at] == pytest.approx(measured.metric("size")[1, -1])
+    assert fig.data[0].y[at] == pytest.approx(measured.norm[1, -1])
+    assert len(fig.data[0].x) == np.isfinite(measured.norm).sum()
+    follows = rank_correlation(measured.metric("size"), measured.norm)
     assert f"Size alone ranks the pairs with correlation {follows:.2f}" in fig.words
 
 
 def test_rankings_compare_each_metric_with_each(measured):
-    fig = figures.draw_rankings(measured)
-    metrics = list(measured.values)
+    fig = figures.rankings(measured)
+    metrics = measured.metrics
     assert list(fig.layout.xaxis.ticktext) == list(fig.layout.yaxis.ticktext) == metrics
     for i, a in enumerate(metrics):
         for j, b in enumerate(metrics):
-            alike = rank_correlation(measured.values[a], measured.values[b])
+            alike = rank_correlation(measured.metric(a), measured.metric(b))
             assert fig.data[0].z[i, j] == pytest.approx(alike, abs=1e-6)
             assert (f"{a} and {b} {alike:.2f}" in fig.words) == (i < j)
-    raw, normalised = (ranked[~np.isnan(ranked)] for ranked in (measured.values["raw"], measured.values["normalised"]))
-    assert f"rank the pairs with correlation {rank_correlation(raw, normalised):.2f}" in fig.words
+    norm, score = measured.norm[measured.there], measured.score[measured.there]
+    assert f"rank the pairs with correlation {rank_correlation(norm, score):.2f}" in fig.words
 
 
 def test_null_stands_beside_the_pairs_own_value(measured):
-    drawn = np.array([0.1, 0.2, 0.2, 0.4], dtype=np.float32)
-    fig = figures.draw_null(measured, "mlp 0", "unembed", drawn)
+    drawn = torch.tensor([0.1, 0.2, 0.2, 0.4])
+    fig = figures.null(measured, "mlp 0", "unembed", drawn)
     rotations, own = fig.data
-    value = measured.values["normalised"][1, -1]
+    value = measured.score[1, -1]
     assert (rotations.name, sum(rotations.y)) == ("random rotations", 4)
     assert own.x[np.argmax(own.y)] == pytest.approx(value, abs=float(own.width[0])) and sum(own.y) == 1
     assert f"mlp 0 to unembed has {value:.4f}; chance gives 0.2250" in fig.words
@@ -237,25 +218,25 @@ def test_null_stands_beside_the_pairs_own_value(measured):
 
 def test_band_is_the_mean_over_pairs_of_mlps_at_each_distance(model, measured):
     kinds = 2 if model.cfg.gated_mlp else 1
-    matrix = measured.values["normalised"]
+    matrix = measured.score
     neighbours = [matrix[i + 1, kinds * (i + 1) + k] for i in range(model.cfg.n_layers - 1) for k in range(kinds)]
-    assert coupling.by_distance(measured, "normalised")[1] == pytest.approx(np.mean(neighbours))
-    assert max(coupling.by_distance(measured, "raw")) == model.cfg.n_layers - 1
-    fig = figures.draw_distance(measured)
+    assert coupling.by_distance(measured, "score")[1] == pytest.approx(np.mean(neighbours))
+    assert max(coupling.by_distance(measured, "norm")) == model.cfg.n_layers - 1
+    fig = figures.distance(measured)
     assert list(fig.data[1].y) == pytest.approx([measured.chance] * len(fig.data[0].x))
 
 
 def test_two_maps_share_one_scale(measured, small_models):
     other = coupling.all_pairs(small_models["llama"], TEXTS)
-    for metric in ("normalised", "z"):
-        left, right = figures.draw_two(measured, other, metric).data
+    for metric in ("score", "z"):
+        left, right = figures.two(measured, other, metric).data
         assert (left.zmin, left.zmax, left.colorscale) == (right.zmin, right.zmax, right.colorscale)
-        np.testing.assert_array_equal(left.z.astype(np.float32), measured.values[metric].astype(np.float32))
+        np.testing.assert_array_equal(left.z.astype(np.float32), measured.metric(metric).astype(np.float32))
 
 
 def test_neurons_behind_a_pair(model):
     source, destination = coupling.sources(model)[1], coupling.destinations(model)[-2]
-    fig = figures.draw_neurons(source, destination, 5)
+    fig = figures.neurons(source, destination, 5)
     i, j, value, _ = virtual.strongest(source.weight, destination.weight, 1)[0]
     assert f"mlp 0 neuron {i} to {destination.name} neuron {j} is the strongest" in fig.words
     assert np.abs(fig.data[0].z).max() == pytest.approx(abs(value), rel=1e-5)
@@ -263,10 +244,10 @@ def test_neurons_behind_a_pair(model):
 
 def test_explorer_redraws_the_map(measured):
     explorer = rsutils.Explorer(
-        lambda metric, source: figures.draw(measured, metric, source),
+        lambda metric, source: figures.pairs(measured, metric, source),
         metric=list(coupling.METRICS),
         source=[*figures.WHOLE, *measured.sources],
     )
-    assert "the strongest z coupling is" in explorer.set(metric="z").static().words
+    assert "the largest z is" in explorer.set(metric="z").static().words
     assert "of mlp 1 is to" in explorer.set(source="mlp 1").static().words
-    assert explorer.set(source="MLPs only").static().data[0].z.shape == measured.mlps().values["z"].shape
+    assert explorer.set(source="MLPs only").static().data[0].z.shape == coupling.mlps(measured).z.shape
