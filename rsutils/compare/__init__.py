@@ -1,7 +1,7 @@
 """What every comparison needs: chance, ranks, and models beside each other at relative depth."""
 
 from rsutils.compare import figures
-from rsutils.compare.chance import Statistics, null_deviation, rotated_reader, statistics
+from rsutils.compare.chance import null_deviation, rotated_reader
 from rsutils.compare.depth import DepthMap, Likeness, beside, by_distance, likeness
 from rsutils.compare.ranks import rank_correlation
 from rsutils.compare.scores import PairScores, ScoredPair
@@ -11,7 +11,6 @@ __all__ = [
     "Likeness",
     "PairScores",
     "ScoredPair",
-    "Statistics",
     "beside",
     "by_distance",
     "figures",
@@ -19,5 +18,4 @@ __all__ = [
     "null_deviation",
     "rank_correlation",
     "rotated_reader",
-    "statistics",
 ]
