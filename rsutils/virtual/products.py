@@ -165,7 +165,7 @@ def check_count(value: int, name: str) -> None:
     Raises:
         CourseError: it is not a whole number of 1 or more.
     """
-    if not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise CourseError(f"expected a whole number of 1 or more for {name}=, got {value!r}: ask for one at least")
 
 
