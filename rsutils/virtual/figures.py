@@ -9,7 +9,8 @@ from torch import Tensor
 
 from rsutils.drawing import Figure, bars, heatmap, histogram, lines
 from rsutils.errors import CourseError
-from rsutils.virtual.ledger import Driver, Ledger, Neuron, place
+from rsutils.models import check_index
+from rsutils.virtual.ledger import Driver, Ledger, Neuron
 from rsutils.virtual.products import Connected
 from rsutils.virtual.weights import Component, component_name
 
@@ -128,7 +129,7 @@ def colour_meaning(fig: Figure) -> str:
 
 def ledger(found: Ledger, neuron: Neuron, tokens: list[str], position: int) -> Figure:
     """Bars: the terms of one neuron's pre-activation at one token, bias included; see ``virtual.neuron_ledger``."""
-    at = place(tokens, position)
+    at = check_index("position", position, len(tokens))
     here, total = found.terms[:, at], found.pre[at].item()
     most = int(here.abs().argmax())
     return bars(
@@ -146,13 +147,14 @@ def drivers(found: list[Driver], neuron: Neuron, tokens: list[str], position: in
     """Bars: the earlier neurons with the largest terms in one neuron's pre-activation; see ``virtual.drivers``."""
     if not found:
         raise CourseError("expected at least one driver, got none: ask virtual.drivers() for them")
+    at = check_index("position", position, len(tokens))
     names = [f"{driver.source.layer}.{driver.source.index}" for driver in found]
     shown = sum(driver.term for driver in found)
     each = zip(names, found, strict=True)
     return bars(
         torch.tensor([driver.term for driver in found]),
         labels=names,
-        title=f"{neuron} at {_token(tokens, place(tokens, position))}: neuron {names[0]} gives {found[0].term:+.3g}, "
+        title=f"{neuron} at {_token(tokens, at)}: neuron {names[0]} gives {found[0].term:+.3g}, "
         f"these {len(found)} together {shown:+.3g}",
         x="earlier neuron (layer.neuron), strongest first",
         y="term of the pre-activation",

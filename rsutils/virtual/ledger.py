@@ -15,7 +15,7 @@ from transformer_lens import ActivationCache
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
-from rsutils.models import tokens
+from rsutils.models import check_index, tokens
 from rsutils.virtual.products import check_count
 from rsutils.virtual.weights import factors, mlp_layer, read_weights, virtual_weights
 
@@ -121,7 +121,7 @@ def drivers(model: TransformerBridge, run: Record, neuron: Neuron, position: int
     w, _ = _reading(model, neuron)
     if neuron.layer == 0:
         raise CourseError("expected an MLP with others before it, got MLP 0: choose a later layer")
-    position = place(run.tokens, position)
+    position = check_index("position", position, len(run.tokens))
     check_count(k, "k")
     terms = torch.stack([neuron_terms(model, run, i, neuron)[:-1, position] for i in range(neuron.layer)])
     found = []
@@ -148,30 +148,14 @@ def activation_weighted(
     return activity.square().mean(dim=0).sqrt()[:, None] * V
 
 
-def place(tokens: list[str], position: int) -> int:
-    """The index of a token, counted from the end where ``position`` is negative.
-
-    Raises:
-        CourseError: there is no such token.
-    """
-    count = len(tokens)
-    if isinstance(position, bool) or not isinstance(position, int) or not -count <= position < count:
-        raise CourseError(
-            f"expected a position from {-count} to {count - 1}, got {position!r}: this text has {count} tokens"
-        )
-    return position % count
-
-
 def index_of(model: TransformerBridge, neuron: Neuron) -> int:
     """The neuron's number in its MLP.
 
     Raises:
-        CourseError: the MLP has no such neuron.
+        CourseError: the model has no such neuron.
     """
-    d_mlp, index = model.blocks[neuron.layer].mlp.W_out.shape[0], neuron.index
-    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < d_mlp:
-        raise CourseError(f"expected a neuron from 0 to {d_mlp - 1}, got {index!r}: choose one of this MLP's")
-    return index
+    mlp = model.blocks[mlp_layer(model, neuron.layer)].mlp
+    return check_index("neuron", neuron.index, mlp.W_out.shape[0])
 
 
 def pre_hook(model: TransformerBridge, layer: int, reader: str) -> str:
@@ -181,8 +165,8 @@ def pre_hook(model: TransformerBridge, layer: int, reader: str) -> str:
 
 def _reading(model: TransformerBridge, neuron: Neuron) -> tuple[Float[Tensor, " d_model"], Float[Tensor, ""]]:
     """The direction a neuron reads and its bias (zero where there is none)."""
-    W = read_weights(model, mlp_layer(model, neuron.layer), neuron.reader)
     index, b_in = index_of(model, neuron), model.blocks[neuron.layer].mlp.b_in
+    W = read_weights(model, neuron.layer, neuron.reader)
     return W[:, index], W.new_zeros(()) if b_in is None or neuron.reader == "gate" else b_in[index]
 
 

@@ -66,7 +66,7 @@ def path_patching(
             than the model's context.
     """
     _, W = factors(model, source, mlp_layer(model, destination), reader)
-    out = f"blocks.{source}.hook_mlp_out" if isinstance(source, int) else f"hook_{source}"
+    out = f"hook_{source}" if isinstance(source, str) else f"blocks.{source}.hook_mlp_out"
     scale, pre = f"blocks.{destination}.ln2.hook_scale", pre_hook(model, destination, reader)
     ids = tokens(model, text)
     clean = _run(model, ids, destination, out, scale, pre)

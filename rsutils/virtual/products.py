@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rsutils.errors import CourseError
-from rsutils.models import free_memory
+from rsutils.models import free_memory, shown
 
 BLOCK = 2**22  # cells of A @ B held at once: 16 MB
 
@@ -166,7 +166,7 @@ def check_count(value: int, name: str) -> None:
         CourseError: it is not a whole number of 1 or more.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise CourseError(f"expected a whole number of 1 or more for {name}=, got {value!r}: ask for one at least")
+        raise CourseError(f"expected a whole number of 1 or more for {name}=, got {shown(value)}: ask for one at least")
 
 
 def _row_blocks(

@@ -4,11 +4,13 @@
 that look at all of V take its factors ``A = W_out`` and ``B = W_in`` and never hold it whole (``products``).
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
+from rsutils.models import check_index, shown
 from rsutils.virtual.products import product
 
 Component = int | str
@@ -29,7 +31,7 @@ def write_weights(model: TransformerBridge, source: Component) -> Float[Tensor, 
                 "writing positions, take 'embed' or a layer"
             )
         return model.pos_embed.weight
-    return model.blocks[mlp_layer(model, source, " or 'embed' or 'pos_embed'")].mlp.W_out
+    return _of_layer(model, source, "'embed' or 'pos_embed'").W_out
 
 
 def read_weights(
@@ -44,10 +46,10 @@ def read_weights(
     """
     names = reader_names(model)
     if reader not in names:
-        raise CourseError(f"expected one of this model's MLP readers {names}, got {reader!r}: choose one of these")
+        raise CourseError(f"expected one of this model's MLP readers {names}, got {shown(reader)}: choose one of these")
     if destination == "unembed":
         return model.unembed.W_U
-    mlp = model.blocks[mlp_layer(model, destination, " or 'unembed'")].mlp
+    mlp = _of_layer(model, destination, "or 'unembed'")
     return mlp.W_gate if reader == "gate" else mlp.W_in
 
 
@@ -80,7 +82,7 @@ def virtual_weights(
         A, B = A[rows], B[:, columns]
     except (IndexError, TypeError, ValueError):
         raise CourseError(
-            f"expected rows below {A.shape[0]} and columns below {B.shape[1]}, got rows={rows} and columns={columns}: "
+            f"expected rows below {A.shape[0]} and columns below {B.shape[1]}, got {shown(rows)} and {shown(columns)}: "
             "ask for numbers of neurons that this pair has"
         ) from None
     return product(A, B)
@@ -95,7 +97,7 @@ def factors(
         CourseError: it does not, or one of them does not exist.
     """
     A, B = write_weights(model, source), read_weights(model, destination, reader)
-    if isinstance(source, int) and isinstance(destination, int) and source >= destination:
+    if not isinstance(source, str) and not isinstance(destination, str) and source >= destination:
         raise CourseError(
             f"expected a source layer below the destination layer, got {source} -> {destination}: what a layer writes, "
             "only later ones read"
@@ -105,17 +107,20 @@ def factors(
 
 def component_name(component: Component) -> str:
     """A component in words: ``MLP 3`` for a layer's number."""
-    return f"MLP {component}" if isinstance(component, int) else component
+    return component if isinstance(component, str) else f"MLP {component}"
 
 
-def mlp_layer(model: TransformerBridge, layer: Component, others: str = "") -> int:
+def mlp_layer(model: TransformerBridge, layer: Component) -> int:
     """The number of an MLP's layer.
 
     Raises:
-        CourseError: the model has no such layer; ``others`` names what else would do.
+        CourseError: the model has no such layer.
     """
-    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer < model.cfg.n_layers:
-        raise CourseError(
-            f"expected a layer from 0 to {model.cfg.n_layers - 1}{others}, got {layer!r}: choose one of these"
-        )
-    return layer
+    return check_index("layer", layer, model.cfg.n_layers)
+
+
+def _of_layer(model: TransformerBridge, component: Component, others: str) -> torch.nn.Module:
+    """The MLP of a component that is a layer's number."""
+    if isinstance(component, str):
+        raise CourseError(f"expected a layer's number, {others}, got {shown(component)}: choose one of these")
+    return model.blocks[mlp_layer(model, component)].mlp

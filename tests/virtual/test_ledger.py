@@ -58,7 +58,7 @@ def test_neurons_of_an_mlp_and_its_bias_sum_to_its_term(model, run):
 
 
 def test_drivers_are_the_largest_terms_of_all_earlier_neurons(model, run):
-    found = virtual.drivers(model, run, Neuron(2, 23), position=-1, k=7)
+    found = virtual.drivers(model, run, Neuron(2, 23), position=len(run.tokens) - 1, k=7)
     terms = torch.stack([virtual.neuron_terms(model, run, i, Neuron(2, 23))[:-1, -1] for i in (0, 1)])
     torch.testing.assert_close(
         torch.tensor([abs(d.term) for d in found]), terms.abs().flatten().sort().values[-7:].flip(0)
@@ -192,7 +192,7 @@ def test_bars_are_the_drivers(model, run):
         (lambda m, run: virtual.drivers(m, run, Neuron(0, 0), 0), "others before it, got MLP 0"),
         (
             lambda m, run: virtual.drivers(m, run, Neuron(1, 0), 99),
-            "expected a position from -2[0-9] to 2[0-9], got 99",
+            "expected a position from 0 to 2[0-9], got 99",
         ),
         (lambda m, run: virtual.drivers(m, run, Neuron(1, 0), 0, k=0), "1 or more for k=, got 0"),
         (lambda m, run: virtual.activation_weighted(m, run, 1, 0), "source layer below .* got 1 -> 0"),
