@@ -4,7 +4,6 @@
 that look at all of V take its factors ``A = W_out`` and ``B = W_in`` and never hold it whole (``products``).
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
@@ -31,7 +30,7 @@ def write_weights(model: TransformerBridge, source: Component) -> Float[Tensor, 
                 "writing positions, take 'embed' or a layer"
             )
         return model.pos_embed.weight
-    return _of_layer(model, source, "'embed' or 'pos_embed'").W_out
+    return model.blocks[_layer_or(model, source, ", 'embed' or 'pos_embed'")].mlp.W_out
 
 
 def read_weights(
@@ -49,7 +48,7 @@ def read_weights(
         raise CourseError(f"expected one of this model's MLP readers {names}, got {shown(reader)}: choose one of these")
     if destination == "unembed":
         return model.unembed.W_U
-    mlp = _of_layer(model, destination, "or 'unembed'")
+    mlp = model.blocks[_layer_or(model, destination, " or 'unembed'")].mlp
     return mlp.W_gate if reader == "gate" else mlp.W_in
 
 
@@ -119,8 +118,8 @@ def mlp_layer(model: TransformerBridge, layer: Component) -> int:
     return check_index("layer", layer, model.cfg.n_layers)
 
 
-def _of_layer(model: TransformerBridge, component: Component, others: str) -> torch.nn.Module:
-    """The MLP of a component that is a layer's number."""
+def _layer_or(model: TransformerBridge, component: Component, others: str) -> int:
+    """The number of a component that is a layer; ``others`` says what else it could have been."""
     if isinstance(component, str):
-        raise CourseError(f"expected a layer's number, {others}, got {shown(component)}: choose one of these")
-    return model.blocks[mlp_layer(model, component)].mlp
+        raise CourseError(f"expected a layer's number{others}, got {shown(component)}: choose one of these")
+    return mlp_layer(model, component)

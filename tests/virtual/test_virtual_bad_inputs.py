@@ -12,11 +12,11 @@ TEXT = "a cat"
 NUMBERS = st.one_of(st.integers(-4, 4), st.sampled_from([True, 70, 71, 10**20, 1.5, float("nan"), float("inf"), -0.0]))
 ODD = st.one_of(NUMBERS, st.sampled_from([None, "", "embed", "pos_embed", "unembed", "in", "zzz", b"0", (), [0]]))
 READERS = st.one_of(st.sampled_from(["in", "gate"]), ODD)
-TEXTS = st.one_of(st.text(max_size=9), st.sampled_from(["a" * 62, "<|endoftext|>", "\ud800"]), ODD)
+TEXTS = st.one_of(st.text(st.characters(codec="utf-8"), max_size=9), st.sampled_from(["a" * 62, "<|endoftext|>"]), ODD)
 AXES = st.one_of(ODD, st.lists(st.one_of(st.integers(-80, 80), ODD), max_size=3), st.just(slice(3, 5)))
 SIZES = st.integers(0, 4)
 CELLS = st.sampled_from([0.0, 1.0, -1.0, 1e-30, 1e30, float("nan"), float("inf")])
-quick = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), database=None)
+quick = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck), database=None)
 
 
 @st.composite
@@ -111,7 +111,7 @@ def test_ledgers(small_models, runs, kind, layer, index, reader, source, positio
     answers(virtual.activation_weighted, model, run, source, layer, reader)
 
 
-@settings(quick, max_examples=30)
+@settings(quick, max_examples=10)
 @given(text=TEXTS, layer=ODD, index=ODD, reader=READERS, destination=ODD)
 def test_runs(small_models, kind, text, layer, index, reader, destination):
     model = small_models[kind]
