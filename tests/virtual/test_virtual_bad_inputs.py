@@ -28,7 +28,7 @@ def matrices(draw, ndim: int = 2) -> torch.Tensor:
     return draw(st.sampled_from([filled, filled.long(), filled.double(), torch.zeros(shape), filled.flatten()]))
 
 
-FACTORS = st.one_of(matrices(), ODD)
+FACTORS = st.one_of(st.just(torch.arange(9.0).view(3, 3)), matrices(), ODD)  # the first kind fit together
 
 
 def answers(call, *arguments, **named):
