@@ -2,14 +2,12 @@
 
 from rsutils.compare import figures
 from rsutils.compare.chance import (
-    Statistics,
     cannot_communicate,
     check_n_directions,
     null_deviation,
     null_scores,
     random_directions,
     rotated_reader,
-    statistics,
     z_scores,
 )
 from rsutils.compare.depth import DepthMap, Likeness, beside, by_distance, likeness
@@ -21,7 +19,6 @@ __all__ = [
     "Likeness",
     "PairScores",
     "ScoredPair",
-    "Statistics",
     "beside",
     "by_distance",
     "cannot_communicate",
@@ -33,6 +30,5 @@ __all__ = [
     "random_directions",
     "rank_correlation",
     "rotated_reader",
-    "statistics",
     "z_scores",
 ]

@@ -1,10 +1,11 @@
 """What directions that have nothing to do with each other would give: the null of every comparison of weights.
 
+
 The null keeps the singular values of a writer and of a reader and puts a uniformly random rotation between them, of
 the ``n_directions`` of the stream that readers can see (``models.n_directions``).
 """
 
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,41 +15,6 @@ from torch import Tensor
 from rsutils.errors import CourseError
 
 Values = TypeVar("Values", np.ndarray, Tensor)
-
-
-class Statistics(NamedTuple):
-    """All virtual weights of a pair of components at once; see ``statistics``."""
-
-    mean: float
-    std: float
-    score: float
-    chance: float
-    z: float
-
-
-def statistics(A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model destination"], d: int) -> Statistics:
-    """Mean and standard deviation of ``V = A @ B``, its normalised norm beside chance, and how surprising that is.
-
-    ``score = norm(A @ B)_F / (norm(A)_F * norm(B)_F)``. The null keeps the singular values of both factors and
-    puts a uniformly random rotation of ``d`` directions (``weights.n_directions(model)``) between them: then
-    ``E[score^2] = 1/d``. With the Grams ``G = A.T @ A`` and ``H = B @ B.T``, and G0 and H0 what is left of them
-    when their mean eigenvalue is taken off all ``d`` directions, ``rho = cos(G0, H0)`` has mean 0 and variance
-    ``2 / ((d - 1) * (d + 2))`` under the null, so ``z = rho * sqrt((d - 1) * (d + 2) / 2)``.
-    Everything comes from the two Grams, in float64.
-    """
-    n = A.shape[0] * B.shape[1]
-    A, B = A.double(), B.double()
-    G, H = A.T @ A, B @ B.T
-    energy, chance = (G * H).sum(), G.trace() * H.trace() / d
-    spread = (G.square().sum() - G.trace() ** 2 / d) * (H.square().sum() - H.trace() ** 2 / d)
-    mean = (A.sum(dim=0) @ B.sum(dim=1)) / n
-    return Statistics(
-        mean=mean.item(),
-        std=(energy / n - mean**2).sqrt().item(),
-        score=(energy / (chance * d)).sqrt().item(),
-        chance=d**-0.5,
-        z=((energy - chance) / spread.sqrt()).item() * ((d - 1) * (d + 2) / 2) ** 0.5,
-    )
 
 
 def check_n_directions(n_directions: int, d_model: int) -> None:

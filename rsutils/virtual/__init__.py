@@ -1,53 +1,39 @@
 """Chapter 03: virtual weights, what one component writes as another reads it."""
 
 from rsutils.virtual import figures
-from rsutils.virtual.effects import Effect, effect, measured_weights
-from rsutils.virtual.ledger import (
-    Driver,
-    Ledger,
-    activation_weighted,
-    drivers,
-    neuron_ledger,
-    neuron_terms,
-    reading,
-    record,
-)
-from rsutils.virtual.products import Pair, cosine_counts, row_blocks, share_beyond, strongest
+from rsutils.virtual.ledger import Neuron, activation_weighted, drivers, neuron_ledger, neuron_terms, record
+from rsutils.virtual.patching import measured_weights, path_patching
+from rsutils.virtual.products import connections, cosine_counts, most_connected, share_beyond, strongest
+from rsutils.virtual.stats import virtual_weight_stats
 from rsutils.virtual.weights import (
-    Component,
-    connections,
+    component_name,
     factors,
-    name,
     read_weights,
-    readers,
+    reader_names,
     virtual_weights,
     write_weights,
 )
 
 __all__ = [
-    "Component",
-    "Driver",
-    "Effect",
-    "Ledger",
-    "Pair",
+    "Neuron",
     "activation_weighted",
+    "component_name",
     "connections",
     "cosine_counts",
     "drivers",
-    "effect",
     "factors",
     "figures",
     "measured_weights",
-    "name",
+    "most_connected",
     "neuron_ledger",
     "neuron_terms",
+    "path_patching",
     "read_weights",
-    "readers",
-    "reading",
+    "reader_names",
     "record",
-    "row_blocks",
     "share_beyond",
     "strongest",
+    "virtual_weight_stats",
     "virtual_weights",
     "write_weights",
 ]

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.drawing import Figure, bars, heatmap, histogram, lines
 from rsutils.errors import CourseError
-from rsutils.models import tokens
-from rsutils.virtual.ledger import drivers, neuron_ledger, record
-from rsutils.virtual.weights import Component, factors, name, virtual_weights
-from rsutils.virtual.weights import connections as connections_of
+from rsutils.models import check_index
+from rsutils.virtual.ledger import Driver, Ledger, Neuron
+from rsutils.virtual.products import Connected
+from rsutils.virtual.weights import Component, component_name
 
 
 def removal(
@@ -25,13 +24,18 @@ def removal(
     """What a ledger cannot say of a source that is removed, one point a later MLP.
 
     ``error`` is how far the ledger's term, with its frozen scale, is from the direct effect, as a fraction of
-    the term; ``cosine`` is that of the direct and the total effect. See ``effects.effect``.
+    the term; ``cosine`` is that of the direct and the total effect. See ``patching.path_patching``.
     """
+    if not len(destinations) == len(error) == len(cosine) > 0 or not (error.isfinite() & cosine.isfinite()).all():
+        raise CourseError(
+            f"expected one finite error and cosine for each later MLP, got {len(destinations)} MLPs, {error.tolist()} "
+            f"and {cosine.tolist()}: measure each destination once"
+        )
     each = zip(destinations, error, cosine, strict=True)
     return lines(
         {"error of the frozen scale": error, "cosine of direct and total effect": cosine},
-        title=f"{name(source)} into later MLPs: the frozen scale is off by {error.min():.0%} to {error.max():.0%}, "
-        f"direct and total effect have cosines from {cosine.min():.2f} to {cosine.max():.2f}",
+        title=f"{component_name(source)} into later MLPs: the frozen scale is off by {error.min():.0%} to "
+        f"{error.max():.0%}, direct and total effect have cosines from {cosine.min():.2f} to {cosine.max():.2f}",
         x="destination layer",
         y="fraction, cosine",
         labels=list(destinations),
@@ -46,11 +50,17 @@ def connections(
     by_destination: Float[Tensor, " destination"],
 ) -> Figure:
     """How many neurons of each side are how connected: the two norms of ``virtual.connections``."""
+    for norms in (by_source, by_destination):
+        if not len(norms) or not norms.isfinite().all() or not norms.median() > 0:
+            raise CourseError(
+                f"expected finite norms with a median above 0, got {norms.tolist()[:5]}: take those of "
+                "virtual.connections()"
+            )
     rows, columns = (norms.max() / norms.median() for norms in (by_source, by_destination))
     return histogram(
         {
-            f"source: rows, {name(source)}": by_source,
-            f"destination: columns, {name(destination)}": by_destination,
+            f"source: rows, {component_name(source)}": by_source,
+            f"destination: columns, {component_name(destination)}": by_destination,
         },
         title=f"The most connected source neuron has {rows:.1f} times the median connection, the most connected "
         f"destination {columns:.1f} times",
@@ -67,6 +77,11 @@ def cosines(shares: dict[str, Float[Tensor, " bins"]], most: float, beyond: Floa
     The bins run from ``-most`` to ``most``, in units of chance (``products.cosine_counts``); ``beyond`` is the
     share of pairs beyond three times chance in the model and in the null (``products.share_beyond``).
     """
+    if not shares or not 0 < most < float("inf") or len(beyond) != 2:
+        raise CourseError(
+            f"expected curves, a positive most= and two shares beyond, got {len(shares)} curves, {most} and "
+            f"{beyond.tolist()}: hand over the model's first and the null's second"
+        )
     bins = len(next(iter(shares.values())))
     model, null = beyond.tolist()
     return lines(
@@ -81,20 +96,17 @@ def cosines(shares: dict[str, Float[Tensor, " bins"]], most: float, beyond: Floa
     )
 
 
-def draw_most_connected(
-    model: TransformerBridge, source: Component, destination: Component, reader: str = "in", k: int = 100
-) -> Figure:
-    """Heatmap of V for the ``k`` most connected neurons of each side, most connected first, each by its own number."""
-    A, B = factors(model, source, destination, reader)
-    rows, columns = (norms.topk(min(k, len(norms))).indices.tolist() for norms in connections_of(A, B))
-    V = virtual_weights(model, source, destination, reader=reader, rows=rows, columns=columns)
-    i, j = divmod(V.abs().argmax().item(), V.shape[1])
+def most_connected(source: Component, destination: Component, found: Connected) -> Figure:
+    """Heatmap of V between the most connected neurons of each side (``virtual.most_connected``), by their numbers."""
+    V, rows, columns = found.weights, found.rows, found.columns
+    i, j = divmod(int(V.abs().argmax()), V.shape[1])
+    writer, reader = component_name(source), component_name(destination)
     fig = heatmap(
         V,
-        title=f"{name(source)} → {name(destination)}: the strongest weight here, {V[i, j]:+.3g}, leads from neuron "
-        f"{rows[i]} to neuron {columns[j]}",
-        x=f"destination neuron in {name(destination)} (most connected first)",
-        y=f"source neuron in {name(source)} (most connected first)",
+        title=f"{writer} → {reader}: the strongest weight here, {V[i, j]:+.3g}, leads from neuron {rows[i]} to neuron "
+        f"{columns[j]}",
+        x=f"destination neuron in {reader} (most connected first)",
+        y=f"source neuron in {writer} (most connected first)",
         alt=f"{V.shape[0]} by {V.shape[1]} virtual weights, from {V.min():.3g} to {V.max():.3g}; "
         f"{(V > 0).float().mean():.0%} are positive.",
         unit="virtual weight",
@@ -115,49 +127,40 @@ def colour_meaning(fig: Figure) -> str:
     return f"The reddest cells stand for {ends['red']:+.3g}, the bluest for {ends['blue']:+.3g}."
 
 
-def draw_ledger(
-    model: TransformerBridge, text: str, layer: int, neuron: int, position: int, reader: str = "in"
-) -> Figure:
-    """Bars: the terms of one neuron's pre-activation at one token of ``text``, bias included."""
-    labels, terms, pre = neuron_ledger(model, record(model, text), layer, neuron, reader)
-    at = _position(model, text, position)
-    here, total = terms[:, at], pre[at].item()
-    most = here.abs().argmax().item()
+def ledger(found: Ledger, neuron: Neuron, tokens: list[str], position: int) -> Figure:
+    """Bars: the terms of one neuron's pre-activation at one token, bias included; see ``virtual.neuron_ledger``."""
+    at = check_index("position", position, len(tokens))
+    here, total = found.terms[:, at], found.pre[at].item()
+    most = int(here.abs().argmax())
     return bars(
         here,
-        labels=labels,
-        title=f"MLP {layer} neuron {neuron} at {_token(model, text, at)}: {len(here)} terms sum to the pre-activation "
-        f"{total:+.2f}; the largest is {labels[most]} with {here[most]:+.2f}",
+        labels=found.labels,
+        title=f"{neuron} at {_token(tokens, at)}: {len(here)} terms sum to the pre-activation {total:+.2f}; the "
+        f"largest is {found.labels[most]} with {here[most]:+.2f}",
         x="component that wrote the term",
         y="term of the pre-activation",
-        alt="; ".join(f"{label} {term:+.2f}" for label, term in zip(labels, here.tolist(), strict=True)) + ".",
+        alt="; ".join(f"{label} {term:+.2f}" for label, term in zip(found.labels, here.tolist(), strict=True)) + ".",
     )
 
 
-def draw_drivers(
-    model: TransformerBridge, text: str, layer: int, neuron: int, position: int, k: int = 10, reader: str = "in"
-) -> Figure:
-    """Bars: the earlier neurons with the largest terms in one neuron's pre-activation at one token of ``text``."""
-    at = _position(model, text, position)
-    found = drivers(model, record(model, text), layer, neuron, at, k, reader)
+def drivers(found: list[Driver], neuron: Neuron, tokens: list[str], position: int) -> Figure:
+    """Bars: the earlier neurons with the largest terms in one neuron's pre-activation; see ``virtual.drivers``."""
+    if not found:
+        raise CourseError("expected at least one driver, got none: ask virtual.drivers() for them")
+    at = check_index("position", position, len(tokens))
+    names = [f"{driver.source.layer}.{driver.source.index}" for driver in found]
     shown = sum(driver.term for driver in found)
+    each = zip(names, found, strict=True)
     return bars(
         torch.tensor([driver.term for driver in found]),
-        labels=[f"{driver.layer}.{driver.neuron}" for driver in found],
-        title=f"MLP {layer} neuron {neuron} at {_token(model, text, at)}: neuron {found[0].layer}.{found[0].neuron} "
-        f"gives {found[0].term:+.3g}, these {len(found)} together {shown:+.3g}",
+        labels=names,
+        title=f"{neuron} at {_token(tokens, at)}: neuron {names[0]} gives {found[0].term:+.3g}, "
+        f"these {len(found)} together {shown:+.3g}",
         x="earlier neuron (layer.neuron), strongest first",
         y="term of the pre-activation",
-        alt="; ".join(f"{d.layer}.{d.neuron}: {d.activation:.2f} active, weight {d.weight:+.3g}" for d in found) + ".",
+        alt="; ".join(f"{name}: {d.activation:.2f} active, weight {d.weight:+.3g}" for name, d in each) + ".",
     )
 
 
-def _position(model, text: str, position: int) -> int:
-    count = tokens(model, text).shape[1]
-    if not -count <= position < count:
-        raise CourseError(f"this text has {count} tokens: choose a position below {count}, got {position}")
-    return position % count
-
-
-def _token(model, text: str, position: int) -> str:
-    return f"{model.to_str_tokens(tokens(model, text))[position]!r} (token {position})"
+def _token(tokens: list[str], at: int) -> str:
+    return f"{tokens[at]!r} (token {at})"

@@ -9,7 +9,8 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
-from rsutils.models import free_memory
+from rsutils.models import check_index, shown
+from rsutils.virtual.products import product
 
 Component = int | str
 
@@ -24,9 +25,12 @@ def write_weights(model: TransformerBridge, source: Component) -> Float[Tensor, 
         return model.embed.weight
     if source == "pos_embed":
         if model.cfg.positional_embedding_type != "standard":
-            raise CourseError("this model writes no positions into the stream (it rotates queries and keys instead)")
+            raise CourseError(
+                "expected a source that writes, got 'pos_embed': this model rotates queries and keys instead of "
+                "writing positions, take 'embed' or a layer"
+            )
         return model.pos_embed.weight
-    return model.blocks[_layer(model, source, "'embed', 'pos_embed'")].mlp.W_out
+    return model.blocks[_layer_or(model, source, ", 'embed' or 'pos_embed'")].mlp.W_out
 
 
 def read_weights(
@@ -39,15 +43,16 @@ def read_weights(
     Raises:
         CourseError: the model has no such destination or reader.
     """
-    if reader not in readers(model):
-        raise CourseError(f"expected one of this model's MLP readers {readers(model)}, got {reader!r}")
+    names = reader_names(model)
+    if reader not in names:
+        raise CourseError(f"expected one of this model's MLP readers {names}, got {shown(reader)}: choose one of these")
     if destination == "unembed":
         return model.unembed.W_U
-    mlp = model.blocks[_layer(model, destination, "'unembed'")].mlp
+    mlp = model.blocks[_layer_or(model, destination, " or 'unembed'")].mlp
     return mlp.W_gate if reader == "gate" else mlp.W_in
 
 
-def readers(model: TransformerBridge) -> list[str]:
+def reader_names(model: TransformerBridge) -> list[str]:
     """Names of the weights through which each MLP of this model reads the stream."""
     return ["in", "gate"] if model.cfg.gated_mlp else ["in"]
 
@@ -74,17 +79,12 @@ def virtual_weights(
     A, B = factors(model, source, destination, reader)
     try:
         A, B = A[rows], B[:, columns]
-    except IndexError:
+    except (IndexError, TypeError, ValueError):
         raise CourseError(
-            f"expected rows below {A.shape[0]} and columns below {B.shape[1]}, the sizes of this pair"
+            f"expected rows below {A.shape[0]} and columns below {B.shape[1]}, got {shown(rows)} and {shown(columns)}: "
+            "ask for numbers of neurons that this pair has"
         ) from None
-    n_bytes = 4 * A.shape[0] * B.shape[1]
-    if n_bytes > free_memory() / 2:
-        raise CourseError(
-            f"{A.shape[0]} x {B.shape[1]} virtual weights take {n_bytes / 1e9:.1f} GB: ask for rows= or columns=, "
-            "or for products.strongest(), which builds a few rows at a time"
-        )
-    return A @ B
+    return product(A, B)
 
 
 def factors(
@@ -96,31 +96,30 @@ def factors(
         CourseError: it does not, or one of them does not exist.
     """
     A, B = write_weights(model, source), read_weights(model, destination, reader)
-    if isinstance(source, int) and isinstance(destination, int) and source >= destination:
-        raise CourseError(f"expected a source layer below the destination layer, got {source} -> {destination}")
+    if not isinstance(source, str) and not isinstance(destination, str) and source >= destination:
+        raise CourseError(
+            f"expected a source layer below the destination layer, got {source} -> {destination}: what a layer writes, "
+            "only later ones read"
+        )
     return A, B
 
 
-def connections(
-    A: Float[Tensor, "source d_model"], B: Float[Tensor, "d_model destination"]
-) -> tuple[Float[Tensor, " source"], Float[Tensor, " destination"]]:
-    """How connected each neuron is: the norm of its row of ``A @ B`` and of its column, without building it.
-
-    >>> import torch
-    >>> rows, columns = connections(torch.tensor([[3.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0], [0.0]]))
-    >>> rows.tolist(), columns.tolist()
-    ([3.0, 0.0], [3.0])
-    """
-    by_row, by_column = ((A @ (B @ B.T)) * A).sum(dim=1), (((A.T @ A) @ B) * B).sum(dim=0)
-    return by_row.clamp(min=0).sqrt(), by_column.clamp(min=0).sqrt()
-
-
-def name(component: Component) -> str:
+def component_name(component: Component) -> str:
     """A component in words: ``MLP 3`` for a layer's number."""
-    return f"MLP {component}" if isinstance(component, int) else component
+    return component if isinstance(component, str) else f"MLP {component}"
 
 
-def _layer(model: TransformerBridge, layer: Component, others: str) -> int:
-    if not isinstance(layer, int) or not 0 <= layer < model.cfg.n_layers:
-        raise CourseError(f"expected a layer from 0 to {model.cfg.n_layers - 1} or {others}, got {layer!r}")
-    return layer
+def mlp_layer(model: TransformerBridge, layer: Component) -> int:
+    """The number of an MLP's layer.
+
+    Raises:
+        CourseError: the model has no such layer.
+    """
+    return check_index("layer", layer, model.cfg.n_layers)
+
+
+def _layer_or(model: TransformerBridge, component: Component, others: str) -> int:
+    """The number of a component that is a layer; ``others`` says what else it could have been."""
+    if isinstance(component, str):
+        raise CourseError(f"expected a layer's number{others}, got {shown(component)}: choose one of these")
+    return mlp_layer(model, component)

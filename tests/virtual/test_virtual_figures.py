@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import rsutils
 from rsutils import virtual
 
 
@@ -32,3 +33,22 @@ def test_cosines_stand_in_the_middle_of_their_bins():
     assert "12.50% of the pairs are more than three times as aligned as chance; with random" in fig.words
     assert "random directions 2.00%" in fig.words
     assert "12.50% of the model's pairs, 2.00% of the null's." in fig.words
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda f: f.removal(0, [1, 2], torch.ones(1), torch.ones(1)), "got 2 MLPs"),
+        (lambda f: f.removal(0, [], torch.ones(0), torch.ones(0)), "got 0 MLPs"),
+        (lambda f: f.removal(0, [1], torch.tensor([torch.nan]), torch.ones(1)), "one finite error and cosine"),
+        (lambda f: f.connections(0, 1, torch.zeros(3), torch.ones(3)), "a median above 0"),
+        (lambda f: f.connections(0, 1, torch.ones(3), torch.ones(0)), "a median above 0"),
+        (lambda f: f.cosines({}, 6.0, torch.ones(2)), "got 0 curves"),
+        (lambda f: f.cosines({"model": torch.ones(3)}, 0.0, torch.ones(2)), "got 1 curves, 0.0"),
+        (lambda f: f.drivers([], virtual.Neuron(1, 0), ["a"], 0), "at least one driver"),
+    ],
+)
+def test_what_cannot_be_drawn_gets_one_line(draw, message):
+    with pytest.raises(rsutils.CourseError, match=message) as error:
+        draw(virtual.figures)
+    assert "\n" not in str(error.value)
