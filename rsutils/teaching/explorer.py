@@ -6,6 +6,7 @@ from html import escape
 from inspect import signature
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
@@ -19,6 +20,23 @@ from rsutils.errors import CourseError, strict
 LABEL = {"description_width": "initial"}
 # The words have the colour of the page's own text: no red is legible on white and on a dark page.
 ALERT = f"border-left:4px solid {MARK};padding-left:8px;line-height:1.4"
+
+
+class Follower(anywidget.AnyWidget):
+    """Nothing to see: it lets plotly's figures follow the box that it stands in, when that is shown or resized.
+
+    Plotly measures a widget before it is on the page, finds no width, takes 700 pixels, and listens to the window only.
+    """
+
+    _esm = """
+    function render({ el }) {
+      const observer = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
+      const start = () => (el.isConnected ? observer.observe(el.parentElement) : requestAnimationFrame(start));
+      start();
+      return () => observer.disconnect();
+    }
+    export default { render };
+    """
 
 
 class Explorer(widgets.VBox):
@@ -50,7 +68,9 @@ class Explorer(widgets.VBox):
         for name, control in self.controls.items():
             control.observe(lambda change, name=name: self._changed(name), "value")
         row = widgets.HBox(list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
-        super().__init__([row, self.error, self.figure, self.description], layout=widgets.Layout(width="100%"))
+        super().__init__(
+            [row, self.error, self.figure, self.description, Follower()], layout=widgets.Layout(width="100%")
+        )
 
     @property
     def values(self) -> dict[str, object]:

@@ -184,7 +184,7 @@ BOXES = """[...document.querySelectorAll(".js-plotly-plot")].map(node => {
     const bar = box(node.querySelector(".modebar")), title = box(node.querySelector(".gtitle"));
     const inside = box(node.querySelector(".main-svg"));
     return {
-        share: inside.width / (host.width - 20),
+        share: inside.width / host.width,
         cut: texts.filter(t => t.textContent && box(t).width && (box(t).left < host.left - 1
             || box(t).right > host.right + 1 || box(t).top < inside.top - 1 || box(t).bottom > inside.bottom + 1))
             .map(t => t.textContent),
@@ -201,7 +201,7 @@ def test_figures_fill_the_width_and_nothing_is_cut(lab, page, theme):
     page.until("document.querySelectorAll('.js-plotly-plot .gtitle').length === 2")
     for width in (1024, 1700, 1024):
         page.call("Emulation.setDeviceMetricsOverride", width=width, height=768, deviceScaleFactor=1, mobile=False)
-        page.until(f"{BOXES}.every(box => box.share > 0.93 && box.share < 1.03)")
+        page.until(f"{BOXES}.every(box => box.share > 0.96 && box.share < 1.01)")
         for box in page.js(BOXES):
             assert not box["cut"] and not box["under_bar"], (width, box)
         page.screenshot(SCREENSHOTS / f"figures_{width}_{theme}.png")
