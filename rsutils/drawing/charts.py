@@ -22,7 +22,7 @@ FILLS = ("", "/", ".", "x", "-")
 ROW_HEIGHT, MOST_LABELS = 19, 36
 NARROWEST = 560  # pixels in which everything must fit: a notebook beside its file list on a small screen
 TEXT, TITLE = 14, 16  # the two sizes
-TOOLBAR, LINE = 34, 21  # pixels: the strip above the title in which plotly shows its buttons, and a line of the title
+TOOLBAR, LINE = 41, 21  # pixels: plotly shows its buttons above the baseline of the title's first line
 
 _axis = dict(
     gridcolor=FAINT,
@@ -84,7 +84,7 @@ def finish(fig: go.Figure, *, title: str, x: str, y: str, alt: str, height: int 
         if not isinstance(text, str) or not text.strip():
             raise CourseError(f"expected a text for {name}=, got {text!r}: put it in words")
     titles = wrapped(title, NARROWEST - 24, TITLE)
-    top = TOOLBAR + LINE * (titles.count("<br>") + 1) + 25 + 22 * _legend_rows(fig)
+    top = TOOLBAR + LINE * (titles.count("<br>") + 1) + 18 + 22 * _legend_rows(fig)
     sides = {"x": wrapped(x, NARROWEST - 180), "y": wrapped(y, height - 80)}
     # One construction from a plain layout: updating a figure that exists takes plotly several times as long.
     layout = {key: value for key, value in fig.layout.to_plotly_json().items() if key != "template"}

@@ -4,7 +4,9 @@ import sys
 from collections.abc import Callable, Mapping
 from html import escape
 from inspect import signature
+from typing import Any
 
+import anywidget
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
@@ -20,6 +22,23 @@ LABEL = {"description_width": "initial"}
 ALERT = f"border-left:4px solid {MARK};padding-left:8px;line-height:1.4"
 
 
+class Follower(anywidget.AnyWidget):
+    """Nothing to see: it lets plotly's figures follow the box that it stands in, when that is shown or resized.
+
+    Plotly measures a widget before it is on the page, finds no width, takes 700 pixels, and listens to the window only.
+    """
+
+    _esm = """
+    function render({ el }) {
+      const observer = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
+      const start = () => (el.isConnected ? observer.observe(el.parentElement) : requestAnimationFrame(start));
+      start();
+      return () => observer.disconnect();
+    }
+    export default { render };
+    """
+
+
 class Explorer(widgets.VBox):
     """Controls beside one figure, redrawn in place by ``draw(**values)``; zoom and the figure's node stay.
 
@@ -31,11 +50,11 @@ class Explorer(widgets.VBox):
     Raises CourseError for a ``draw`` that is no function or returns no figure, or a control that offers nothing.
     """
 
-    def __init__(self, draw: Callable[..., Figure], **controls: object) -> None:
+    def __init__(self, draw: Any, **controls: object) -> None:
         enable_in_colab()
         if not callable(draw):
             raise CourseError(f"expected a function that draws, got {type(draw).__name__}: leave out its brackets")
-        self.draw = draw
+        self.draw: Callable[..., Figure] = draw
         self.dependent = {name: spec for name, spec in controls.items() if callable(spec)}
         self._quiet = False
         self.controls: dict[str, widgets.Widget] = {}
@@ -49,9 +68,9 @@ class Explorer(widgets.VBox):
         for name, control in self.controls.items():
             control.observe(lambda change, name=name: self._changed(name), "value")
         row = widgets.HBox(list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
-        # The box round the figure fills the width; a bare figure in a column would keep plotly's 700 pixels.
-        shown = widgets.Box([self.figure], layout=widgets.Layout(display="block", width="100%"))
-        super().__init__([row, self.error, self.figure, self.description], layout=widgets.Layout(width="100%"))
+        super().__init__(
+            [row, self.error, self.figure, self.description, Follower()], layout=widgets.Layout(width="100%")
+        )
 
     @property
     def values(self) -> dict[str, object]:
@@ -65,13 +84,17 @@ class Explorer(widgets.VBox):
         """
         for name, value in values.items():
             if name not in self.controls:
-                raise CourseError(f"expected one of the controls {', '.join(self.controls)}, got {name!r}: name one of them")
+                raise CourseError(
+                    f"expected one of the controls {', '.join(self.controls)}, got {name!r}: name one of them"
+                )
             try:
                 self.controls[name].value = value
             except TraitError:
                 value = None
             if self.controls[name].value != value:
-                raise CourseError(f"expected a value that the control {name} offers, got {values[name]!r}: choose another")
+                raise CourseError(
+                    f"expected a value that the control {name} offers, got {values[name]!r}: choose another"
+                )
         return self
 
     def static(self) -> Figure:
@@ -84,7 +107,9 @@ class Explorer(widgets.VBox):
 
     def _control(self, name: str, spec: object) -> widgets.Widget:
         if isinstance(spec, range | list | tuple | dict) and not len(spec):
-            raise CourseError(f"expected something to choose from for {name}=, got {spec!r}: give it one value at least")
+            raise CourseError(
+                f"expected something to choose from for {name}=, got {spec!r}: give it one value at least"
+            )
         if callable(spec) and not isinstance(spec, widgets.Widget):
             control = widgets.Dropdown(options=self.options(name, self.values))
         elif isinstance(spec, range) and len(spec) > 1:

@@ -35,7 +35,7 @@ weights = torch.randn(5, 30, 13, generator=torch.Generator().manual_seed(0))
 
 def draw(layer, text="The cat sat on the mat", position=0):
     if not text.strip():
-        raise ValueError("Expected some text, got none: type a word.")
+        raise ValueError("expected some text, got none: type a word")
     tokens = [" " + word for word in text.split()]
     return drawing.heatmap(
         weights[layer, :, : len(tokens)], title=f"Layer {layer}, read at position {position}: a title that is long "
@@ -43,6 +43,12 @@ def draw(layer, text="The cat sat on the mat", position=0):
         y_labels=[f"neuron {i}" for i in range(30)], alt="A matrix of random numbers.")""",
     "draw(layer=1)",
     "rsutils.Explorer(draw, layer=range(5), text='The cat sat on the mat', position=lambda text: text.split())",
+    """\
+guess = rsutils.predict("Which writes to the stream? A question as long as some are, with options that are sentences",
+    ["the one that ends in d_model, whatever is said of the other one in the chapters to come", "the other one"])
+guess""",
+    """\
+guess.reveal("the other one", "It ends in the stream.", otherwise={guess.options[0]: "This one begins with it."})""",
     'rsutils.quiz("01")',
 ]
 
@@ -117,8 +123,8 @@ PLOT = "document.querySelector('.jupyter-widgets .js-plotly-plot')"
 
 def test_an_explorer_is_moved_by_keyboard_and_keeps_its_zoom(lab, page):
     cells = run_all(page, lab("explorer.ipynb"))
-    assert [cell["count"] for cell in cells] == [1, 2, 3, 4]
-    assert [cell["errors"] for cell in cells] == [[]] * 4
+    assert [cell["count"] for cell in cells] == list(range(1, len(CELLS) + 1))
+    assert [cell["errors"] for cell in cells] == [[]] * len(CELLS)
     page.until(f"{PLOT}._fullLayout.xaxis.range.length")
     page.until("document.querySelectorAll('.js-plotly-plot').length === 2")
     page.screenshot(SCREENSHOTS / "explorer.png")
@@ -145,16 +151,60 @@ def test_an_explorer_is_moved_by_keyboard_and_keeps_its_zoom(lab, page):
     page.press("Delete")
     page.press("Enter")
     alert = page.until("document.querySelector('.jupyter-widgets [role=alert]')?.textContent")
-    assert alert == "Expected something to choose from for position, got nothing."
+    assert alert == "expected something to choose from for position, got nothing: change what it depends on"
     assert page.js("node.querySelector('.gtitle').textContent").startswith("Layer 1,")
 
-    page.js("document.querySelector('.widget-radio input').focus()")
+    page.js("[...document.querySelectorAll('.widget-radio input')].at(-3).focus()")
     page.press(" ")
     page.until("document.querySelector('[role=status]')?.textContent.startsWith('Not that one')")
-    page.press("Tab")
-    page.press(" ")
+    page.js("[...document.querySelectorAll('.widget-radio input')].at(-2).click()")
     page.until("document.querySelector('[role=status]')?.textContent.startsWith('Right')")
+    page.until("document.body.textContent.includes('Score: 0 of 3')")
     page.screenshot(SCREENSHOTS / "explorer_moved.png")
+
+
+def test_a_prediction_withholds_its_answer_until_the_learner_has_chosen_and_clicks(lab, page):
+    run_all(page, lab("explorer.ipynb"))
+    button = "document.querySelector('.widget-button')"
+    page.until(f"{button}?.disabled")
+    told = "[...document.querySelectorAll('.jp-OutputArea-output')].some(o => o.textContent.includes('It ends in'))"
+    assert not page.js(told)
+    page.js("document.querySelector('.widget-radio input').click()")
+    page.until(f"!{button}.disabled")
+    assert not page.js(told)
+    page.js(f"{button}.focus()")
+    page.press("Enter")
+    status = page.until("document.querySelector('[role=status]')?.textContent")
+    assert "It is not so. This one begins with it. Answer: the other one. It ends in the stream." in status
+
+
+BOXES = """[...document.querySelectorAll(".js-plotly-plot")].map(node => {
+    const box = what => what.getBoundingClientRect();
+    const host = box(node.closest(".jp-OutputArea-output")), texts = [...node.querySelectorAll("svg text")];
+    const bar = box(node.querySelector(".modebar")), title = box(node.querySelector(".gtitle"));
+    const inside = box(node.querySelector(".main-svg"));
+    return {
+        share: inside.width / host.width,
+        cut: texts.filter(t => t.textContent && box(t).width && (box(t).left < host.left - 1
+            || box(t).right > host.right + 1 || box(t).top < inside.top - 1 || box(t).bottom > inside.bottom + 1))
+            .map(t => t.textContent),
+        under_bar: bar.bottom > title.top + 2 && bar.left < title.right,
+    };
+})"""
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_figures_fill_the_width_and_nothing_is_cut(lab, page, theme):
+    page.call("Emulation.setDeviceMetricsOverride", width=1024, height=768, deviceScaleFactor=1, mobile=False)
+    run_all(page, lab("explorer.ipynb"))
+    page.js(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
+    page.until("document.querySelectorAll('.js-plotly-plot .gtitle').length === 2")
+    for width in (1024, 1700, 1024):
+        page.call("Emulation.setDeviceMetricsOverride", width=width, height=768, deviceScaleFactor=1, mobile=False)
+        page.until(f"{BOXES}.every(box => box.share > 0.96 && box.share < 1.01)")
+        for box in page.js(BOXES):
+            assert not box["cut"] and not box["under_bar"], (width, box)
+        page.screenshot(SCREENSHOTS / f"figures_{width}_{theme}.png")
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)

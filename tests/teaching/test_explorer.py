@@ -129,6 +129,22 @@ def test_a_first_figure_that_fails_is_an_error_at_once():
         Explorer(lambda layer: {}, layer=range(5))
 
 
+@pytest.mark.parametrize("nothing", [range(0), [], {}, ()])
+def test_a_control_must_offer_something(nothing):
+    with pytest.raises(CourseError, match=r"expected something to choose from for layer=, got .*: give it one value"):
+        Explorer(draw, layer=nothing)
+
+
+def test_what_draws_must_be_a_function():
+    with pytest.raises(CourseError, match="expected a function that draws, got Figure: leave out its brackets"):
+        Explorer(draw(), layer=range(5))
+
+
+def test_the_figure_follows_the_width_of_the_page(explorer):
+    assert explorer.figure._config["responsive"] and explorer.figure.layout.width is None
+    assert explorer.layout.width == "100%"
+
+
 def test_set_refuses_what_the_learner_could_not_do(explorer):
     with pytest.raises(CourseError, match="controls layer, text, position, got 'head'"):
         explorer.set(head=1)
