@@ -2,7 +2,7 @@
 
 from rsutils.models.arguments import check_index, shown
 from rsutils.models.files import checkpoints, free_memory
-from rsutils.models.load import CHOICES, ModelInfo, describe, load_model, tokens
+from rsutils.models.load import CHOICES, ModelInfo, check_ids, describe, load_model, tokens
 from rsutils.models.weights import (
     attention_readers,
     fold_and_centre,
@@ -19,6 +19,7 @@ __all__ = [
     "CHOICES",
     "ModelInfo",
     "attention_readers",
+    "check_ids",
     "check_index",
     "checkpoints",
     "describe",

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -13,6 +13,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
 from rsutils.models import files
+from rsutils.models.arguments import shown
 from rsutils.models.weights import fold_and_centre
 
 
@@ -77,27 +78,28 @@ def load_model(name: str | os.PathLike | None = None, *, processed: bool = True)
         CourseError: unknown name, no network, no or damaged weights, an unsupported architecture, or too
             little memory; one line that says what to do.
     """
-    name = str(name or os.environ.get("RSUTILS_MODEL") or "embedded")
-    directory, source, weights = files.locate(name)
-    config = files.read_config(directory, name)
-    files.check_files(directory, name)
-    n_params = files.count_parameters(config)
+    name = _check_name(os.environ.get("RSUTILS_MODEL") or "embedded" if name is None else name)
+    place = files.locate(name)
+    config = files.read_config(place.directory, name)
+    files.check_files(place, name, config.num_hidden_layers)
+    n_params = files.count_parameters(config, name)
     files.check_memory(name, n_params)
-    hf_model, tokenizer = _read_model(directory, name, config, weights)
-    if processed and config.tie_word_embeddings:
-        _untie(hf_model)
-    model = TransformerBridge.boot_transformers(str(directory), hf_model=hf_model, tokenizer=tokenizer, device="cpu")
-    model.enable_compatibility_mode(disable_warnings=True, no_processing=True)
+    model = _read_model(place, name, config, untie=processed and config.tie_word_embeddings)
     centred = processed and fold_and_centre(model)
     model.requires_grad_(False)
-    model.info = ModelInfo(name, source, _shape(model.cfg), n_params, processed, centred)
+    model.info = ModelInfo(name, place.source, _shape(model.cfg), n_params, processed, centred)
     return model
 
 
-def describe(name: str) -> str:
-    """What a suggested or a loaded model is, what it costs to fetch, and whether one more fits in memory now."""
+def describe(name: str | os.PathLike) -> str:
+    """What a suggested or a loaded model is, what it costs to fetch, and whether one more fits in memory now.
+
+    Raises:
+        CourseError: there is no such model, or it is none of the course's.
+    """
+    name = _check_name(name)
     choice = CHOICES.get(name, Choice(0, 0, "your own choice"))
-    n_params = choice.n_params or files.count_parameters(files.read_config(files.locate(name)[0], name))
+    n_params = choice.n_params or files.count_parameters(files.read_config(files.locate(name).directory, name), name)
     needed, free = files.needed_memory(n_params), files.free_memory()
     verdict = "fits" if needed < free else "does not fit"
     return (
@@ -106,20 +108,57 @@ def describe(name: str) -> str:
     )
 
 
+def _check_name(name: object) -> str:
+    name = os.fspath(name) if isinstance(name, os.PathLike) else name
+    if not isinstance(name, str) or not name:
+        raise CourseError(
+            f"expected the name of a model or its directory, got {shown(name)}: "
+            "take a name such as 'embedded' (a model that is loaded needs no loading)"
+        )
+    return name
+
+
 def tokens(model: TransformerBridge, text: str) -> Int[Tensor, "1 pos"]:
     """Tokens of ``text``, after the beginning-of-sequence token if the model takes one; not empty nor too long.
 
     Raises:
-        CourseError: ``text`` is empty or longer than the model's context.
+        CourseError: ``text`` is no text, empty, or longer than the model's context.
     """
+    if not isinstance(text, str):
+        raise CourseError(f"expected some text, got {shown(text)}: put it in quotes")
     if not text:
         raise CourseError("expected some text, got an empty one: type at least one character")
-    ids = model.to_tokens(text, truncate=False)
+    try:
+        ids = model.to_tokens(text, truncate=False)
+    except (TypeError, UnicodeError):  # half of a pair of surrogates, which no encoding has
+        raise CourseError(
+            f"expected text that can be encoded, got {shown(text)}: leave out the code that is half of a character"
+        ) from None
+    check_ids(model, ids)
+    return ids
+
+
+def check_ids(model: TransformerBridge, ids: Int[Tensor, "batch pos"]) -> None:
+    """Rows of token ids that the model can read.
+
+    Raises:
+        CourseError: ``ids`` are no whole numbers, not in rows, not in the vocabulary, none, or more than the context.
+    """
+    whole = isinstance(ids, Tensor) and not (ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool)
+    if not whole or ids.ndim != 2 or not ids.numel():
+        got = f"{ids.dtype} of shape {list(ids.shape)}" if isinstance(ids, Tensor) else shown(ids)
+        raise CourseError(
+            f"expected token ids, whole numbers of shape [batch, pos], got {got}: make them with models.tokens"
+        )
     if ids.shape[1] > model.cfg.n_ctx:
         raise CourseError(
-            f"this text has {ids.shape[1]} tokens and the model reads at most {model.cfg.n_ctx}: shorten it"
+            f"expected at most {model.cfg.n_ctx} tokens, the model's context, got {ids.shape[1]}: shorten the text"
         )
-    return ids
+    for worst in (ids.min().item(), ids.max().item()):
+        if not 0 <= worst < model.cfg.d_vocab:
+            raise CourseError(
+                f"expected token ids from 0 to {model.cfg.d_vocab - 1}, got {worst}: make them with models.tokens"
+            )
 
 
 def _shape(cfg) -> str:
@@ -133,20 +172,24 @@ def _shape(cfg) -> str:
     )
 
 
-def _read_model(directory: Path, name: str, config, weights: Path | None):
+def _read_model(place: files.Place, name: str, config: transformers.PretrainedConfig, untie: bool) -> TransformerBridge:
     # Reading from disk takes a moment and needs no bar (downloads keep theirs), and the report on what does not fit
     # becomes one line below.
     verbosity = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    hf_model, problem = None, ""
+    hf_model: transformers.PreTrainedModel | None = None
+    model: TransformerBridge | None = None
+    problem = ""
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-        state = {} if weights is None else {"state_dict": load_file(weights)}
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place.directory)
+        state = {} if place.checkpoint is None else {"state_dict": load_file(place.checkpoint)}
         # The automatic class insists on a directory, which a checkpoint's weights do not come from.
-        loader = getattr(transformers, config.architectures[0]) if state else transformers.AutoModelForCausalLM
+        loader: Any = (
+            getattr(transformers, (config.architectures or [""])[0]) if state else transformers.AutoModelForCausalLM
+        )
         hf_model, loading = loader.from_pretrained(
-            None if state else directory,
+            None if state else place.directory,
             config=config,
             dtype=torch.float32,
             attn_implementation="eager",
@@ -154,19 +197,28 @@ def _read_model(directory: Path, name: str, config, weights: Path | None):
             output_loading_info=True,
             **state,
         )
+        hf_model.eval()
         # What does not fit, transformers fills with random numbers.
         if wrong := sorted([*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])]):
             problem = f"its weights do not fit its config.json: see {wrong[0]}"
-    except Exception as error:  # on damaged files transformers and tokenizers raise all kinds
+        elif wrong := [key for key, weight in hf_model.named_parameters() if not weight.isfinite().all()]:
+            problem = f"its weights hold NaN or infinity: see {wrong[0]}"
+        else:
+            if untie:
+                _untie(hf_model)
+            model = TransformerBridge.boot_transformers(
+                str(place.directory), hf_model=hf_model, tokenizer=tokenizer, device="cpu"
+            )
+            model.enable_compatibility_mode(disable_warnings=True, no_processing=True)
+    except Exception as error:  # on damaged files transformers, tokenizers and TransformerLens raise all kinds
         problem = (str(error).splitlines() or [type(error).__name__])[0]
     finally:
         transformers.utils.logging.enable_progress_bar()
         transformers.utils.logging.set_verbosity(verbosity)
-    if problem:  # not inside the except: the error would keep what was half loaded alive
-        del hf_model
-        raise CourseError(f"{name!r} could not be read ({problem}): fetch the model again")
-    hf_model.eval()
-    return hf_model, tokenizer
+    if problem or model is None:  # not inside the except: the error would keep what was half loaded alive
+        del hf_model, model
+        raise CourseError(f"{shown(name)} could not be read ({problem}): {files.again(place.directory)}")
+    return model
 
 
 def _untie(hf_model: transformers.PreTrainedModel) -> None:

@@ -10,8 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components import (
+    AttentionBridge,
     BlockBridge,
     EmbeddingBridge,
+    NormalizationBridge,
     PosEmbedBridge,
     UnembeddingBridge,
 )
@@ -44,8 +46,8 @@ def writers(part: torch.nn.Module) -> list[Float[Tensor, "*rows d_model"]]:
         case TransformerBridge():
             return [W for each in parts(part) for W in writers(each)]
         case BlockBridge():
-            found = [part.attn.W_O, part.attn.b_O, part.mlp.W_out, part.mlp.b_out]
-            return [tensor for tensor in found if tensor is not None]
+            tensors = [part.attn.W_O, part.attn.b_O, part.mlp.W_out, part.mlp.b_out]
+            return [tensor for tensor in tensors if tensor is not None]
         case EmbeddingBridge() | PosEmbedBridge():
             return [part.weight]
     return []
@@ -60,14 +62,14 @@ def n_directions(model: TransformerBridge) -> int:
 
 
 def attention_readers(
-    block,
+    block: BlockBridge,
 ) -> list[tuple[Float[Tensor, "heads d_model d_head"], Float[Tensor, "heads d_head"] | None]]:
     """The query, key and value weights of a block with their biases; key and value may have fewer heads."""
     attn = block.attn
     return [(attn.W_Q, attn.b_Q), (attn.W_K, attn.b_K), (attn.W_V, attn.b_V)]
 
 
-def kv_heads(attn: torch.nn.Module) -> Int[Tensor, " head"]:
+def kv_heads(attn: AttentionBridge) -> Int[Tensor, " head"]:
     """Which key/value head serves each query head: ``attn.W_V[kv_heads(attn)]`` pairs with ``attn.W_O``.
 
     Ainslie et al. 2023, "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints":
@@ -76,23 +78,23 @@ def kv_heads(attn: torch.nn.Module) -> Int[Tensor, " head"]:
     return torch.arange(len(attn.W_Q)) // (len(attn.W_Q) // len(attn.W_K))
 
 
-def mlp_readers(block) -> list[tuple[Float[Tensor, "d_model d_mlp"], Float[Tensor, " d_mlp"] | None]]:
+def mlp_readers(block: BlockBridge) -> list[tuple[Float[Tensor, "d_model d_mlp"], Float[Tensor, " d_mlp"] | None]]:
     """``W_in`` of a block with its bias, and ``W_gate`` where the MLP is gated."""
     gate = [] if block.mlp.W_gate is None else [(block.mlp.W_gate, None)]
     return [(block.mlp.W_in, block.mlp.b_in), *gate]
 
 
-def norms(model: TransformerBridge) -> list[tuple[torch.nn.Module, list[tuple[Tensor, Tensor | None]]]]:
+def norms(model: TransformerBridge) -> list[tuple[NormalizationBridge, list[tuple[Tensor, Tensor | None]]]]:
     """Every LayerNorm or RMSNorm between the stream and its readers, with the weights and biases that read it."""
-    found = [
+    per_block = [
         pair
         for block in model.blocks
         for pair in ((block.ln1, attention_readers(block)), (block.ln2, mlp_readers(block)))
     ]
-    return [*found, (model.ln_final, [(model.unembed.W_U, model.unembed.b_U)])]
+    return [*per_block, (model.ln_final, [(model.unembed.W_U, model.unembed.b_U)])]
 
 
-def fold_norm(norm: torch.nn.Module, reading: list[tuple[Tensor, Tensor | None]]) -> None:
+def fold_norm(norm: NormalizationBridge, reading: list[tuple[Tensor, Tensor | None]]) -> None:
     """Move a norm's gain and bias into the weights that read it, in place.
 
     ``(xhat * w + b) @ W + b_W == xhat @ (w[:, None] * W) + (b @ W + b_W)``. A LayerNorm's output has mean
@@ -112,7 +114,7 @@ def fold_norm(norm: torch.nn.Module, reading: list[tuple[Tensor, Tensor | None]]
         bias.zero_()
 
 
-def fold_value_bias(attn) -> None:
+def fold_value_bias(attn: AttentionBridge) -> None:
     """Move the value biases into the output bias: a pattern's rows sum to one, so ``b_V @ W_O`` is a constant."""
     if attn.b_V is None or attn.b_O is None:
         return

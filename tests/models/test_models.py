@@ -139,7 +139,7 @@ def test_missing_directory():
 
 
 def test_unknown_checkpoint():
-    assert "no checkpoint" in error_of("embedded@7")
+    assert "expected a checkpoint from embedded@0, " in error_of("embedded@7")
 
 
 def test_directory_without_a_model(tmp_path):
