@@ -5,7 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from rsutils.compare import null_deviation
+from rsutils.compare import check_n_directions, z_scores
 from rsutils.errors import CourseError
 from rsutils.virtual.products import check_factors
 
@@ -28,9 +28,8 @@ def virtual_weight_stats(
 
     ``score = norm(A @ B)_F / (norm(A)_F * norm(B)_F)``. The null keeps the singular values of both factors and
     puts a uniformly random rotation of the ``n_directions`` (``models.n_directions(model)``) that readers see
-    between them: then ``E[score^2] = 1 / n_directions``, with the deviation of ``compare.null_deviation``, and
-    ``z`` is how many deviations ``score^2`` lies above. Everything comes from the two Grams ``A.T @ A`` and
-    ``B @ B.T``, in float64.
+    between them: then ``E[score^2] = 1 / n_directions``, and ``z`` is that of ``compare.z_scores``. Everything
+    comes from the two Grams ``A.T @ A`` and ``B @ B.T``, in float64.
 
     Raises:
         CourseError: a factor is empty, holds NaN or infinity, or looks alike from all directions (zeros, or equal
@@ -38,11 +37,7 @@ def virtual_weight_stats(
     """
     check_factors(A, B)
     d = n_directions
-    if not max(2, A.shape[1] - 1) <= d <= A.shape[1]:
-        raise CourseError(
-            f"expected n_directions of {A.shape[1]} or one fewer, the width of these factors, got {d!r}: take "
-            "rsutils.models.n_directions(model)"
-        )
+    check_n_directions(d, A.shape[1])
     n = A.shape[0] * B.shape[1]
     A, B = A.double(), B.double()
     G, H = A.T @ A, B @ B.T
@@ -61,5 +56,5 @@ def virtual_weight_stats(
         norm=squares.clamp(min=0).sqrt().item(),
         score=share.clamp(min=0).sqrt().item(),
         chance=d**-0.5,
-        z=((share - 1 / d) / null_deviation(d, write_spread, read_spread)).item(),
+        z=z_scores(share, d, write_spread, read_spread).item(),
     )

@@ -63,8 +63,8 @@ def test_rotated_reader_keeps_sizes_and_forgets_n_directions(small_models, kind)
         (torch.ones(0, 4), torch.ones(4, 2), 4, "expected factors with cells"),
         (torch.ones(3, 4), torch.zeros(4, 2), 4, "chance says nothing"),
         (torch.ones(3, 4), torch.eye(4), 4, "chance says nothing"),
-        (torch.ones(3, 4), torch.ones(4, 2), 2, "n_directions of 4 or one fewer, .* got 2"),
-        (torch.ones(3, 4), torch.ones(4, 2), 5, "n_directions of 4 or one fewer, .* got 5"),
+        (torch.ones(3, 4), torch.ones(4, 2), 2, "readers to see 4 directions, .* got 2"),
+        (torch.ones(3, 4), torch.ones(4, 2), 5, "readers to see 4 directions, .* got 5"),
     ],
 )
 def test_factors_without_a_null_get_one_line(A, B, d, message):
