@@ -81,11 +81,12 @@ def draw(
     if not tokens or not likeliest:
         got = f"{len(tokens)} and {len(likeliest)}"
         raise CourseError(f"expected tokens that were read and next tokens, got {got}: give one of each at least")
-    before, after = [0.0, *after.tolist()[:-1]], after.tolist()
+    leaves = after.tolist()
+    enters = [0.0, *leaves[:-1]]
     for i, name in enumerate(names):
         if parallel and name.endswith("mlp_out"):  # both read what entered the layer and leave it together
-            before[i], after[i - 1] = before[i - 1], after[i]
-    writes = [Write(*one) for one in zip(names, norms.tolist(), shares.tolist(), before, after, strict=True)]
+            enters[i], leaves[i - 1] = enters[i - 1], leaves[i]
+    writes = [Write(*one) for one in zip(names, norms.tolist(), shares.tolist(), enters, leaves, strict=True)]
     parts = [] if lit is None else [lit] if isinstance(lit, str | int) else list(lit)
     kinds = ["stream", *dict.fromkeys(w.kind for w in writes), "unembed"]
     for part in parts:
@@ -98,7 +99,7 @@ def draw(
     views = []
     for tall in [False] if parts else [False, True]:  # the small picture is small enough for a phone
         plan = Plan.fit(sum(w.kind == "attn" for w in writes), title, tall=tall, small=bool(parts), parallel=parallel)
-        views.append(Sheet(plan, title, alt).draw(tokens, writes, likeliest, parts))
+        views.append(Sheet(plan, title, alt).draw(tokens, writes, likeliest, set(parts)))
     return Picture(title, alt, *views)
 
 

@@ -46,9 +46,9 @@ class Sheet:
         # A page may hold many pictures, and an id must mean one gradient.
         self.id = f"rs{crc32(f'{plan}{title}{alt}'.encode()):08x}"
 
-    def draw(self, tokens: Sequence[str], writes: Sequence[Write], likeliest: Sequence, lit: Sequence) -> str:
+    def draw(self, tokens: Sequence[str], writes: Sequence[Write], likeliest: Sequence, lit: set) -> str:
         """The whole picture as SVG; what is not ``lit`` is dimmed where anything is."""
-        plan, lit = self.plan, set(lit)
+        plan = self.plan
         longest, widest = max(w.norm for w in writes), max(w.after for w in writes)
         self.scale = min(0.42 * plan.reach / longest, 0.62 * plan.reach / widest, 0.7 * plan.pitch / longest)
         spots = {w.name: plan.spot(w, self.width(w)) for w in writes}
@@ -277,7 +277,7 @@ class Sheet:
                 s + 16, plan.axis + 5, shown, bold=True, look="rs-q" if dim else ""
             )
         name = (plan.axis + long + 10, s + 9) if plan.tall else (s, plan.axis - long - 14)
-        rows = [self.text(*name, "unembedding", bold=True)]
+        rows = [self.text(name[0], name[1], "unembedding", bold=True)]
         x, y, room = (plan.axis - 45, s + 32, 110) if plan.tall else (s + 20, plan.axis - 16, 110)
         for rank, (token, p) in enumerate(likeliest[:3]):
             size, length = LABEL if rank else HEADING, max(1, p * (room - 50))
@@ -292,13 +292,14 @@ class Sheet:
     def labels(self, writes: Sequence[Write], spots: dict[str, Spot]) -> dict[str, str]:
         """Names and numbers beside the bars; where layers are many, of the longest writes that find room."""
         roomy = self.plan.pitch >= NAMED
-        found, waiting = {}, []
+        found: dict[str, str] = {}
+        waiting: list[tuple[str, dict, dict]] = []
         for w in sorted(writes, key=lambda w: -w.norm):
-            short = norm_text(w.norm)
+            norm = norm_text(w.norm)
             name, full = self.beside(
-                w, spots[w.name], [KINDS[w.kind] if roomy else w.label, f"{short} ({percent(w.share)})"]
+                w, spots[w.name], [KINDS[w.kind] if roomy else w.label, f"{norm} ({percent(w.share)})"]
             )
-            short = full | dict(content=short)
+            short = full | dict(content=norm)
             if all(self.is_free(box(**line)) for line in (name, short if roomy else full)):
                 found[w.name] = self.text(**name)
                 self.taken.append(box(**(short if roomy else full)))

@@ -35,6 +35,9 @@ def numbers(found: Trace, position: int = -1) -> Numbers:
         norms=measures.norm[:, position],
         shares=measures.share[:, position],
         after=found.writes[:, position].cumsum(dim=0).norm(dim=-1),
-        likeliest=list(zip(map(model.to_string, likeliest.indices.tolist()), likeliest.values.tolist(), strict=True)),
+        likeliest=[
+            (str(model.to_string([token])), chance)
+            for token, chance in zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+        ],
         parallel=bool(getattr(model.cfg, "parallel_attn_mlp", False)),
     )
