@@ -10,6 +10,7 @@ import pytest
 import rsutils
 from rsutils import compare, coupling, heads
 from rsutils.compare import DepthMap, depth
+from rsutils.drawing import GAP
 
 
 def later_only(values):
@@ -108,7 +109,7 @@ def test_each_map_stands_at_its_own_depths_on_one_scale(maps):
         np.testing.assert_array_equal(trace.z.astype(np.float32), each.values.astype(np.float32))
         assert trace.z[0, 1] is not None and trace.z[1, 0] is None  # row = source; None is drawn as a gap
         assert trace.coloraxis == "coloraxis" and trace.zmin is None
-    assert fig.layout.plot_bgcolor == "#d9d9d9" and fig.layout.coloraxis.colorbar.title.text == "times chance"
+    assert fig.layout.plot_bgcolor == GAP and fig.layout.coloraxis.colorbar.title.text == "times chance"
     for axis in (fig.layout.yaxis, fig.layout.yaxis2):
         assert tuple(axis.range) == (1, 0)
     assert tuple(fig.layout.xaxis.range) == (0, 1)
