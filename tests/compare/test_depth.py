@@ -10,7 +10,7 @@ import pytest
 import rsutils
 from rsutils import compare, coupling, heads
 from rsutils.compare import DepthMap, depth
-from rsutils.drawing.charts import GAP
+from rsutils.drawing import GAP
 
 
 def later_only(values):
