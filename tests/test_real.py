@@ -45,7 +45,8 @@ def test_smollm2_heads_play_the_roles_measured_before(smollm2):
 def test_smollm2_previous_token_heads_feed_induction_heads_by_their_keys(smollm2):
     """Percentile of the K-composition z of previous-token to later induction heads among all pairs; chance is 50."""
     found = scores(smollm2)
-    z = heads.composition(heads.circuits(smollm2, offset=1)).z
+    scored = heads.composition(heads.circuits(smollm2, offset=1))
+    z = {mode: torch.from_numpy(pairs.z) for mode, pairs in scored.items()}
     roles = {role: (found[role] > 0.4).flatten() for role in ("previous token", "induction")}
     pairs = roles["previous token"][:, None] & roles["induction"] & ~z["K"].isnan()
     assert pairs.sum() >= 20
@@ -72,7 +73,7 @@ def test_gpt2_heads_play_their_published_roles(gpt2):
     for role in ("previous token", "duplicate token", "induction"):
         best = found[role].flatten().topk(12).indices.tolist()
         labels = [f"L{i // 12}H{i % 12}" for i in best]
-        assert set(labels) & set(attention.GPT2_SMALL_HEADS[role]), f"{role}: {labels}"
+        assert set(labels) & set(heads.GPT2_SMALL_HEADS[role]), f"{role}: {labels}"
 
 
 @pytest.mark.gpt2

@@ -11,10 +11,14 @@ CHAPTERS = ["start", "basis", "traces", "virtual", "coupling", "heads"]
 DRAWS = {"figures.py", "attribution.py"}
 RUNS = {
     "Generator",
+    "ablate_each_head",
+    "attend",
     "hooks",
     "load_model",
     "measured_weights",
+    "null_scores",
     "path_patching",
+    "patterns",
     "record",
     "run_with_cache",
     "run_with_hooks",

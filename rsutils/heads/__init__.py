@@ -1,23 +1,21 @@
 """Chapter 05: which head uses what an earlier head wrote, from the weights and from what heads do."""
 
 from rsutils.heads import figures
+from rsutils.heads.arguments import MODES
 from rsutils.heads.attention import (
     GPT2_SMALL_HEADS,
-    Effects,
+    ablate_each_head,
     attend,
     best_role,
-    effects,
     head_scores,
+    mean_ablated,
+    patterns,
     published_heads,
     repeated_tokens,
     token_table,
-    without,
 )
 from rsutils.heads.scores import (
-    METRICS,
-    MODES,
     Circuits,
-    Composition,
     by_depth,
     circuits,
     components,
@@ -28,24 +26,22 @@ from rsutils.heads.scores import (
 
 __all__ = [
     "GPT2_SMALL_HEADS",
-    "METRICS",
     "MODES",
     "Circuits",
-    "Composition",
-    "Effects",
+    "ablate_each_head",
     "attend",
     "best_role",
     "by_depth",
     "circuits",
     "components",
     "composition",
-    "effects",
     "figures",
     "head_scores",
+    "mean_ablated",
     "null_scores",
+    "patterns",
     "published_heads",
     "repeated_tokens",
     "rotation",
     "token_table",
-    "without",
 ]

@@ -10,8 +10,9 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
+from rsutils.heads.arguments import check_ids, check_whole
 from rsutils.heads.scores import rotation
-from rsutils.models import kv_heads, tokens
+from rsutils.models import check_index, kv_heads, shown, tokens
 
 # Heads of GPT-2 small by what they were published to do: Wang et al. 2022, "Interpretability in the Wild: a
 # Circuit for Indirect Object Identification in GPT-2 small", sections 3.1 to 3.3.
@@ -40,13 +41,24 @@ def repeated_tokens(
     """
     special = set(model.tokenizer.all_special_ids)
     usable = torch.tensor([i for i in range(min(model.cfg.d_vocab, len(model.tokenizer))) if i not in special])
-    longest = min((model.cfg.n_ctx - 1) // 2, len(usable))
-    if not 2 <= length <= longest:
-        raise CourseError(f"expected a span of 2 to {longest} tokens, got {length}")
+    length = check_whole("a length", length, 2, min((model.cfg.n_ctx - 1) // 2, len(usable)))
+    batch, seed = check_whole("a batch", batch, 1, 1000), check_whole("a seed", seed, 0, 2**63 - 1)
     generator = torch.Generator().manual_seed(seed)
     spans = torch.stack([usable[torch.randperm(len(usable), generator=generator)[:length]] for _ in range(batch)])
     bos = torch.full((batch, 1), model.tokenizer.bos_token_id)
     return torch.cat([bos, spans, spans], dim=1)
+
+
+def patterns(
+    model: TransformerBridge, ids: Int[Tensor, "batch pos"]
+) -> Float[Tensor, "layer batch head query_pos key_pos"]:
+    """Every head's attention pattern on any tokens.
+
+    Raises:
+        CourseError: the ids are empty, too many for the context, or not of this model's vocabulary.
+    """
+    check_ids(model, ids)
+    return _run(model, ids)[1]
 
 
 def attend(
@@ -55,15 +67,19 @@ def attend(
     """Every head's attention pattern, and the mean loss in nats on the second copy of ``repeated_tokens``.
 
     The first token of the copy is left out of the loss: nothing foretells it.
+
+    Raises:
+        CourseError: the rows are not those of ``repeated_tokens``.
     """
-    losses, cache = model.run_with_cache(
-        ids,
-        return_type="loss",
-        loss_per_token=True,  # entry i is the loss on token i + 1
-        names_filter=lambda name: name.endswith("attn.hook_pattern"),
-    )
-    pattern = torch.stack([cache["pattern", layer] for layer in range(model.cfg.n_layers)])
-    return pattern, losses[:, (ids.shape[1] + 1) // 2 :].mean()
+    check_ids(model, ids)
+    length = (ids.shape[1] - 1) // 2
+    if length < 2 or ids.shape[1] % 2 == 0 or not torch.equal(ids[:, 1 : length + 1], ids[:, length + 1 :]):
+        raise CourseError(
+            f"expected rows of BOS and a span twice, got {shown(ids[0].tolist())}: make them with "
+            "repeated_tokens(model), or see patterns for other text"
+        )
+    losses, pattern = _run(model, ids)
+    return pattern, losses[:, length + 1 :].mean()
 
 
 def head_scores(
@@ -74,7 +90,20 @@ def head_scores(
     All from the second copy: ``"previous token"`` to the position before, ``"duplicate token"`` to the same
     token in the first copy, ``"induction"`` to the token after that (Olsson et al. 2022, "In-context Learning
     and Induction Heads", definition by prefix matching).
+
+    Raises:
+        CourseError: the pattern is not that of ``repeated_tokens``, or holds NaN.
     """
+    if pattern.ndim != 5 or pattern.shape[-1] != pattern.shape[-2] or pattern.shape[-1] % 2 == 0:
+        raise CourseError(
+            f"expected patterns [layer, batch, head, query, key] over 1 + 2 * length positions, got "
+            f"{list(pattern.shape)}: take what attend(model, repeated_tokens(model)) gives"
+        )
+    if not pattern.numel() or pattern.shape[-1] < 5 or not pattern.isfinite().all():
+        raise CourseError(
+            f"expected finite attention over 5 positions or more, got {list(pattern.shape)} with "
+            f"{int((~pattern.isfinite()).sum())} values that are not: take what attend gives"
+        )
     length = (pattern.shape[-1] - 1) // 2
     behind = {"previous token": 1, "duplicate token": length, "induction": length - 1}
     queries = range(length + 1, 2 * length + 1)
@@ -87,17 +116,33 @@ def head_scores(
 def best_role(scores: dict[str, Float[Tensor, "layer head"]], label: str) -> tuple[str, float]:
     """The role of ``head_scores`` in which the head called ``label`` scores highest, and that score.
 
+    Raises:
+        CourseError: there are no scores, or no such head.
+
     >>> best_role({"previous token": torch.tensor([[0.1, 0.9]]), "induction": torch.tensor([[0.25, 0.2]])}, "L0H0")
     ('induction', 0.25)
     """
-    layer, head = map(int, label.removeprefix("L").split("H"))
+    if not scores:
+        raise CourseError("expected scores by role, got none: take what head_scores gives")
+    n_layers, n_heads = next(iter(scores.values())).shape
+    labels = [f"L{layer}H{head}" for layer in range(n_layers) for head in range(n_heads)]
+    if label not in labels:
+        raise CourseError(f"expected a head from L0H0 to {labels[-1]}, got {shown(label)}: name one of these")
+    layer, head = divmod(labels.index(label), n_heads)
     own = {role: score[layer, head].item() for role, score in scores.items()}
     return max(own.items(), key=lambda item: item[1])
 
 
 @contextmanager
-def without(model: TransformerBridge, layer: int, head: int) -> Iterator[TransformerBridge]:
-    """Inside the ``with``, one head's output is replaced by its mean over batch and positions (mean ablation)."""
+def mean_ablated(model: TransformerBridge, layer: int, head: int) -> Iterator[TransformerBridge]:
+    """Inside the ``with``, one head's output is replaced by its mean over batch and positions (mean ablation).
+
+    Two heads are ablated by one ``with`` inside the other, in either order.
+
+    Raises:
+        CourseError: there is no such head.
+    """
+    layer, head = check_index("layer", layer, model.cfg.n_layers), check_index("head", head, model.cfg.n_heads)
 
     def ablate(z, hook):
         is_head = torch.arange(z.shape[2])[:, None] == head
@@ -123,16 +168,20 @@ class Effects:
     loss: Float[Tensor, " source"]
 
 
-def effects(model: TransformerBridge, ids: Int[Tensor, "batch pos"]) -> Effects:
-    """Ablate every head in turn: one forward pass a head."""
+def ablate_each_head(model: TransformerBridge, ids: Int[Tensor, "batch pos"]) -> Effects:
+    """Ablate every head in turn: one forward pass a head.
+
+    Raises:
+        CourseError: the rows are not those of ``repeated_tokens``.
+    """
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
-    copy = slice((ids.shape[1] + 1) // 2, None)
+    copy = slice((ids.shape[-1] + 1) // 2, None)
     before, loss_before = attend(model, ids)
     found = Effects(*(torch.full((n_layers * n_heads,) * k, torch.nan) for k in (2, 2, 1)))
     for source in range(n_layers * n_heads):
         layer, head = divmod(source, n_heads)
         later = slice((layer + 1) * n_heads, None)
-        with without(model, layer, head):
+        with mean_ablated(model, layer, head):
             after, loss = attend(model, ids)
         found.loss[source] = loss - loss_before
         distance = (after - before)[..., copy, :].abs().sum(-1).mean(dim=(1, 3)) / 2
@@ -142,27 +191,54 @@ def effects(model: TransformerBridge, ids: Int[Tensor, "batch pos"]) -> Effects:
     return found
 
 
-def token_table(
-    model: TransformerBridge, text: str, layer: int, head: int, circuit: str, offset: int = 1
-) -> tuple[list[str], Float[Tensor, "token other"]]:
+@dataclass(frozen=True)
+class TokenTable:
+    """One circuit of one head between tokens, the same ones in rows and columns; see ``token_table``."""
+
+    layer: int
+    head: int
+    circuit: str
+    words: list[str]
+    values: Float[Tensor, "token other"]
+
+
+def token_table(model: TransformerBridge, text: str, layer: int, head: int, circuit: str) -> TokenTable:
     """One circuit of one head between the tokens of ``text``, as if it read their embeddings (direct path).
 
     ``"OV"``: row = attended token, column = token whose logit changes, relative to the vocabulary's mean and
-    before the final norm. ``"QK"``: row = query, column = key ``offset`` tokens behind, attention score before
-    the softmax. Embeddings are scaled to root mean square 1, as the norm before the head does; positions and
+    before the final norm. ``"QK"``: row = query, column = key one token behind, attention score before the
+    softmax. Embeddings are scaled to root mean square 1, as the norm before the head does; positions and
     biases are left out.
 
     Raises:
-        CourseError: the text is empty or too long.
+        CourseError: there is no such head or circuit, or the text is empty or too long.
     """
+    layer, head = check_index("layer", layer, model.cfg.n_layers), check_index("head", head, model.cfg.n_heads)
     ids = list(dict.fromkeys(tokens(model, text)[0].tolist()))
     attn = model.blocks[layer].attn
     group = kv_heads(attn)[head]
     embedded = torch.nn.functional.rms_norm(model.W_E[ids], (model.cfg.d_model,))
-    if circuit == "OV":
-        logits = embedded @ attn.W_V[group] @ attn.W_O[head]
-        table = logits @ model.W_U[:, ids] - (logits @ model.W_U.mean(dim=1))[:, None]
-    else:
-        queries = embedded @ attn.W_Q[head] @ rotation(model, offset)
-        table = queries @ (embedded @ attn.W_K[group]).T / model.cfg.d_head**0.5
-    return model.to_str_tokens(torch.tensor(ids), prepend_bos=False), table
+    match circuit:
+        case "OV":
+            logits = embedded @ attn.W_V[group] @ attn.W_O[head]
+            values = logits @ model.W_U[:, ids] - (logits @ model.W_U.mean(dim=1))[:, None]
+        case "QK":
+            queries = embedded @ attn.W_Q[head] @ rotation(model, offset=1)
+            values = queries @ (embedded @ attn.W_K[group]).T / model.cfg.d_head**0.5
+        case _:
+            raise CourseError(f"expected a circuit among OV, QK, got {shown(circuit)}: choose one of these")
+    words = [str(word) for word in model.to_str_tokens(torch.tensor(ids), prepend_bos=False)]
+    return TokenTable(layer, head, circuit, words, values)
+
+
+def _run(
+    model: TransformerBridge, ids: Int[Tensor, "batch pos"]
+) -> tuple[Float[Tensor, "batch next"], Float[Tensor, "layer batch head query_pos key_pos"]]:
+    """The loss on every token but the first, and every head's pattern."""
+    losses, cache = model.run_with_cache(
+        ids,
+        return_type="loss",
+        loss_per_token=True,
+        names_filter=lambda name: name.endswith("attn.hook_pattern"),
+    )
+    return losses, torch.stack([cache["pattern", layer] for layer in range(model.cfg.n_layers)])

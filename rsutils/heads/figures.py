@@ -1,37 +1,19 @@
-"""Figures of chapter 05: each is a pure function of what its controls choose."""
+"""Figures of chapter 05: each draws what it is handed."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
-from rsutils.compare import rank_correlation
+from rsutils.compare import PairScores, rank_correlation
 from rsutils.drawing import Figure, bars, heatmap, histogram, scatter
-from rsutils.heads import attention
-from rsutils.heads import scores as heads
-from rsutils.models import tokens
+from rsutils.errors import CourseError
+from rsutils.heads.arguments import check_mode
+from rsutils.heads.attention import Effects, TokenTable
+from rsutils.heads.scores import Components
 
 READS = {"Q": "queries", "K": "keys", "V": "values"}
 OVER = {"rms": "root mean square over pairs of heads", "max": "strongest pair of heads"}
-
-
-def pattern(model: TransformerBridge, text: str, layer: int, head: int) -> Figure:
-    """One head's attention on ``text``, row = query, column = key."""
-    ids = tokens(model, text)
-    found = attention.attend(model, ids)[0][layer, 0, head]
-    words = model.to_str_tokens(ids[0], prepend_bos=False)
-    first, before = found[1:, 0].mean().item(), found.diagonal(-1)[1:].mean().item()
-    return heatmap(
-        found.masked_fill(torch.ones_like(found).triu(1).bool(), torch.nan),
-        title=f"L{layer}H{head}: {first:.0%} of attention to the first token, {before:.0%} to the one before",
-        x="key (attended to)",
-        y="query (attends)",
-        x_labels=words,
-        y_labels=words,
-        unit="attention",
-        alt=f"{len(words)} by {len(words)} tokens, lower triangle; each row sums to one. The share to the token before "
-        "leaves out the second token, whose token before is the first.",
-    )
+DIRECTIONS = 24  # of each head, the strongest, that a picture of components shows
 
 
 def roles(scores: dict[str, Float[Tensor, "layer head"]]) -> Figure:
@@ -48,47 +30,60 @@ def roles(scores: dict[str, Float[Tensor, "layer head"]]) -> Figure:
     )
 
 
-def token_table(model: TransformerBridge, text: str, layer: int, head: int, circuit: str) -> Figure:
-    """One circuit of one head between the tokens of ``text`` (see ``attention.token_table``)."""
-    words, table = attention.token_table(model, text, layer, head, circuit)
-    own = (table.argmax(dim=1) == torch.arange(len(words))).float().mean().item()
-    rows, columns = ("attended token", "token whose logit changes") if circuit == "OV" else ("query", "key one behind")
+def token_table(found: TokenTable) -> Figure:
+    """One circuit of one head between the tokens of a text."""
+    own = (found.values.argmax(dim=1) == torch.arange(len(found.words))).float().mean().item()
+    of_ov = found.circuit == "OV"
+    rows, columns = ("attended token", "token whose logit changes") if of_ov else ("query", "key one behind")
     return heatmap(
-        table,
-        title=f"{circuit} of L{layer}H{head}: the token itself is the largest of its row for {own:.0%} of the tokens",
+        found.values,
+        title=f"{found.circuit} of L{found.layer}H{found.head}: the token itself is the largest of its row for "
+        f"{own:.0%} of the tokens",
         x=columns,
         y=rows,
-        x_labels=words,
-        y_labels=words,
-        unit="change of logit" if circuit == "OV" else "attention score",
-        alt=f"{len(words)} by {len(words)} tokens, from {table.min():.2f} to {table.max():.2f}.",
+        x_labels=found.words,
+        y_labels=found.words,
+        unit="change of logit" if of_ov else "attention score",
+        alt=f"{len(found.words)} by {len(found.words)} tokens, from {found.values.min():.2f} to "
+        f"{found.values.max():.2f}.",
     )
 
 
-def composition(scores: heads.Composition, mode: str, metric: str) -> Figure:
-    """One mode and metric over all heads, row = source, column = destination."""
-    source, destination, value = scores.top(mode, 1, metric)[0]
+def composition(scores: dict[str, PairScores], mode: str, metric: str) -> Figure:
+    """One mode and metric over all heads, row = source, column = destination.
+
+    Raises:
+        CourseError: there is no such mode, metric or pair.
+    """
+    pairs = _pairs(scores, mode)
+    ((source, destination, value),) = pairs.top(metric, 1)
     return heatmap(
-        getattr(scores, metric)[mode],
+        pairs.metric(metric),
         title=f"{mode}-composition: {source} feeds the {READS[mode]} of {destination} most ({metric} {value:.2f})",
         x="destination head (reads)",
         y="source head (writes)",
-        x_labels=scores.labels,
-        y_labels=scores.labels,
+        x_labels=pairs.destinations,
+        y_labels=pairs.sources,
         unit=metric,
-        alt=f"{len(scores.labels)} heads by {len(scores.labels)} heads; only the {scores.n_pairs} pairs with the "
-        f"source in an earlier layer have a value. The strongest is {source} to {destination}.",
+        alt=f"{len(pairs.sources)} heads by {len(pairs.destinations)} heads; only the {pairs.there.sum()} pairs with "
+        f"the source in an earlier layer have a value. The strongest is {source} to {destination}.",
     )
 
 
-def null(c: heads.Circuits, scores: heads.Composition, mode: str, pair: tuple[str, str]) -> Figure:
-    """One pair's score beside what random rotations between its two circuits give."""
-    source, destination = (c.index(label) for label in pair)
-    drawn = heads.null_scores(c, mode, source, destination)
-    actual, z = (getattr(scores, metric)[mode][source, destination].item() for metric in ("score", "z"))
+def null(
+    drawn: Float[Tensor, " draw"], scores: dict[str, PairScores], mode: str, source: str, destination: str
+) -> Figure:
+    """One pair's score beside the scores that random rotations between its two circuits give (``null_scores``).
+
+    Raises:
+        CourseError: there is no such mode or pair.
+    """
+    pairs = _pairs(scores, mode)
+    place = pairs.place(source, destination)
+    actual, z = float(pairs.score[place]), float(pairs.z[place])
     fig = histogram(
         {"random rotations": drawn},
-        title=f"{pair[0]} to {pair[1]}: score {actual:.3f}; {len(drawn)} random rotations reach {drawn.max():.3f} "
+        title=f"{source} to {destination}: score {actual:.3f}; {len(drawn)} random rotations reach {drawn.max():.3f} "
         f"(z {z:.1f})",
         x=f"{mode}-composition score",
         alt=f"Random scores from {drawn.min():.3f} to {drawn.max():.3f}; the pair's own is marked at {actual:.3f}.",
@@ -100,28 +95,35 @@ def null(c: heads.Circuits, scores: heads.Composition, mode: str, pair: tuple[st
     return fig
 
 
-def components(c: heads.Circuits, mode: str, pair: tuple[str, str], most: int = 24) -> Figure:
+def components(found: Components) -> Figure:
     """Between which singular directions of the two heads a pair's composition runs."""
-    shares = heads.components(c, mode, *(c.index(label) for label in pair))
-    i, j = divmod(shares.argmax().item(), shares.shape[1])
+    shares, shown = found.shares, found.shares[:DIRECTIONS, :DIRECTIONS]
+    i, j = divmod(int(shares.argmax()), shares.shape[1])
     return heatmap(
-        shares[:most, :most],
-        title=f"{pair[0]} to {pair[1]}, {mode}: direction {i} written and direction {j} read carry "
-        f"{shares.max():.0%}; an even share is {1 / shares.numel():.2%}",
-        x=f"direction that {pair[1]} reads (by singular value)",
-        y=f"direction that {pair[0]} writes (by singular value)",
+        shown,
+        title=f"{found.source} to {found.destination}, {found.mode}: direction {i} written and direction {j} read "
+        f"carry {shares.max():.0%}; an even share is {1 / shares.numel():.2%}",
+        x=f"direction that {found.destination} reads (by singular value)",
+        y=f"direction that {found.source} writes (by singular value)",
         unit="share of the squared norm",
-        alt=f"The first {min(most, len(shares))} of {len(shares)} directions of each head hold "
-        f"{shares[:most, :most].sum():.0%} of the pair's squared composition.",
+        alt=f"The first {len(shown)} of {len(shares)} directions of each head hold {shown.sum():.0%} of the pair's "
+        "squared composition.",
     )
 
 
-def prediction(scores: heads.Composition, effects: attention.Effects, mode: str, metric: str) -> Figure:
-    """What the weights say of each pair against what ablating the source does to the destination's attention."""
-    x, y = getattr(scores, metric)[mode], effects.pattern
+def prediction(scores: dict[str, PairScores], effects: Effects, mode: str, metric: str) -> Figure:
+    """What the weights say of each pair against what ablating the source does to the destination's attention.
+
+    Raises:
+        CourseError: there is no such mode, metric or pair.
+    """
+    pairs = _pairs(scores, mode)
+    x, y = torch.from_numpy(pairs.metric(metric)), effects.pattern
+    if x.shape != y.shape:
+        raise CourseError(f"expected effects of {len(x)} heads, got {len(y)}: measure both on one model")
     rho = rank_correlation(x, y)
     source, destination = (~x.isnan()).nonzero(as_tuple=True)
-    names = [f"{scores.labels[s]} to {scores.labels[d]}" for s, d in zip(source, destination, strict=True)]
+    names = [f"{pairs.sources[s]} to {pairs.destinations[d]}" for s, d in zip(source, destination, strict=True)]
     return scatter(
         x[source, destination],
         y[source, destination],
@@ -130,5 +132,13 @@ def prediction(scores: heads.Composition, effects: attention.Effects, mode: str,
         x=f"{mode}-composition, {metric}",
         y="change of the destination's attention (0 to 1)",
         labels=names,
-        alt=f"One point a pair. Spearman {rho:.2f}. Largest effect: {names[y[source, destination].argmax()]}.",
+        alt=f"One point a pair. Spearman {rho:.2f}. Largest effect: {names[int(y[source, destination].argmax())]}.",
     )
+
+
+def _pairs(scores: dict[str, PairScores], mode: str) -> PairScores:
+    """The pairs of one mode, of which there must be some."""
+    check_mode(mode)
+    if not scores[mode].there.any():
+        raise CourseError("expected heads in two layers or more, got one layer: no head comes later than another")
+    return scores[mode]

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from rsutils.compare import DepthMap, null_deviation
+from rsutils.compare import DepthMap, PairScores, null_deviation
 from rsutils.errors import CourseError
-from rsutils.models import kv_heads, n_directions
+from rsutils.heads.arguments import MODES, check_mode, check_whole
+from rsutils.models import kv_heads, n_directions, shown
 
-MODES = ("Q", "K", "V")
-METRICS = ("norm", "score", "z")
+ROWS = 64  # of the Gram matrices that are held at a time
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,16 @@ class Circuits:
     ``W_QK`` and ``read["V"]`` for ``W_OV.T``. Biases are not part of a circuit.
 
     Attributes:
+        model: the model's name.
         labels: ``"L0H0"``, ``"L0H1"``, ... in the order of the first axis.
         n_heads: heads in a layer.
-        width: dimensions of the stream that carry anything: ``d_model``, and one less where writers are centred.
+        n_directions: how many directions of the stream readers can see.
     """
 
+    model: str
     labels: list[str]
     n_heads: int
-    width: int
+    n_directions: int
     write: Float[Tensor, "head d_head d_model"]
     read: dict[str, Float[Tensor, "head d_head d_model"]]
 
@@ -43,43 +47,33 @@ class Circuits:
             CourseError: there is no such head.
         """
         if label not in self.labels:
-            raise CourseError(f"expected a head from {self.labels[0]} to {self.labels[-1]}, got {label!r}")
+            raise CourseError(
+                f"expected a head from {self.labels[0]} to {self.labels[-1]}, got {shown(label)}: name one of these"
+            )
         return self.labels.index(label)
 
+    def place(self, source: str, destination: str) -> tuple[int, int]:
+        """Where the two heads of a pair stand on the first axis.
 
-@dataclass(frozen=True)
-class Composition:
-    """How strongly each head feeds each head of a later layer; NaN where the destination is not later.
-
-    Each is a matrix by mode (``"Q"``, ``"K"``, ``"V"``), row = source head, column = destination head:
-    ``norm`` of the composed circuits, ``score`` (that over the product of the two norms; Elhage et al. 2021,
-    "A Mathematical Framework for Transformer Circuits", on composition), and ``z``, the standard deviations
-    by which score**2 exceeds its mean when a random rotation stands between the two circuits.
-    """
-
-    labels: list[str]
-    norm: dict[str, Float[Tensor, "source destination"]]
-    score: dict[str, Float[Tensor, "source destination"]]
-    z: dict[str, Float[Tensor, "source destination"]]
-
-    def top(self, mode: str, n: int = 10, metric: str = "z") -> list[tuple[str, str, float]]:
-        """The ``n`` strongest pairs as (source, destination, value), strongest first."""
-        matrix = getattr(self, metric)[mode]
-        order = matrix.nan_to_num(-torch.inf).flatten().argsort(descending=True)[: min(n, self.n_pairs)].tolist()
-        pairs = [divmod(flat, len(self.labels)) for flat in order]
-        return [(self.labels[s], self.labels[d], matrix[s, d].item()) for s, d in pairs]
-
-    def rank(self, mode: str, source: str, destination: str, metric: str = "z") -> int:
-        """1 for the strongest of all ``n_pairs`` pairs."""
-        matrix = getattr(self, metric)[mode]
-        return 1 + int((matrix > matrix[self.labels.index(source), self.labels.index(destination)]).sum())
-
-    @property
-    def n_pairs(self) -> int:
-        """Pairs with the source in an earlier layer than the destination."""
-        return int((~self.norm["V"].isnan()).sum())
+        Raises:
+            CourseError: there is no such head, or the destination is not in a later layer than the source.
+        """
+        i, j = self.index(source), self.index(destination)
+        if i // self.n_heads >= j // self.n_heads:
+            raise CourseError(f"expected a head of a later layer than {source}, got {destination}: choose a later one")
+        return i, j
 
 
+class Components(NamedTuple):
+    """Between which singular directions of its two heads a pair's composition runs; see ``components``."""
+
+    mode: str
+    source: str
+    destination: str
+    shares: Float[Tensor, "source_component destination_component"]
+
+
+@torch.no_grad()
 def circuits(model: TransformerBridge, offset: int | None = 0) -> Circuits:
     """The thin factors of every head, by one small QR a weight.
 
@@ -88,9 +82,13 @@ def circuits(model: TransformerBridge, offset: int | None = 0) -> Circuits:
     distance in tokens; ``None`` leaves out the side that does not read the source (``norm(W_OV @ W_Q)`` for
     Q), which no rotation changes. Models with learned positions have one W_QK: there an offset changes
     nothing. V-composition never depends on it.
+
+    Raises:
+        CourseError: the offset is negative or beyond the model's context.
     """
     turn = None if offset is None else rotation(model, offset)
-    write, read = [], {mode: [] for mode in MODES}
+    write: list[Tensor] = []
+    read: dict[str, list[Tensor]] = {mode: [] for mode in MODES}
     for block in model.blocks:
         W_Q, W_K, W_V, W_O = (getattr(block.attn, name) for name in ("W_Q", "W_K", "W_V", "W_O"))
         serves = kv_heads(block.attn)
@@ -99,16 +97,22 @@ def circuits(model: TransformerBridge, offset: int | None = 0) -> Circuits:
         read["Q"].append(W_Q.mT if turn is None else (_r(W_K) @ turn.T)[serves] @ W_Q.mT)
         read["K"].append(W_K[serves].mT if turn is None else _r(W_Q) @ turn @ W_K[serves].mT)
     return Circuits(
+        model=Path(model.info.name).name,
         labels=model.all_head_labels,
         n_heads=model.cfg.n_heads,
-        width=n_directions(model),
+        n_directions=n_directions(model),
         write=torch.cat(write),
         read={mode: torch.cat(thin) for mode, thin in read.items()},
     )
 
 
 def rotation(model: TransformerBridge, offset: int) -> Float[Tensor, "d_head d_head"]:
-    """What stands between W_Q and W_K.T for a key ``offset`` tokens behind its query; identity without RoPE."""
+    """What stands between W_Q and W_K.T for a key ``offset`` tokens behind its query; identity without RoPE.
+
+    Raises:
+        CourseError: the offset is negative or beyond the model's context.
+    """
+    offset = check_whole("an offset", offset, 0, model.cfg.n_ctx - 1)
     eye = torch.eye(model.cfg.d_head)
     if model.cfg.positional_embedding_type != "rotary":
         return eye
@@ -118,83 +122,116 @@ def rotation(model: TransformerBridge, offset: int) -> Float[Tensor, "d_head d_h
     return torch.cat([rotary * cos[0] + torch.cat([-second, first], dim=-1) * sin[0], rest], dim=-1)
 
 
-def composition(c: Circuits, rows: int = 64) -> Composition:
-    """Q-, K- and V-composition of every head with every head of a later layer.
+def composition(c: Circuits) -> dict[str, PairScores]:
+    """Q-, K- and V-composition of every head with every head of a later layer, by mode.
 
     ``norm(W @ R.T)**2 == <W.T @ W, R.T @ R>``: two symmetric ``d_model x d_model`` matrices a pair, which is
-    less work than multiplying the pair's factors. They are made and used ``rows`` rows at a time (upper
-    triangle only), so memory above ``c`` is ``n_heads * n_layers * rows * d_model`` floats.
+    less work than multiplying the pair's factors. They are made and used ``ROWS`` rows at a time (upper
+    triangle only), so memory above ``c`` is ``n_heads * n_layers * ROWS * d_model`` floats.
+
+    Raises:
+        CourseError: a head's circuit is zero or not finite: its score and z would be NaN.
     """
     n_all, _, d_model = c.write.shape
+    write_size, write_spread = _moments(c, c.write)
     squared = torch.zeros(len(MODES), n_all, n_all, dtype=torch.float64)
-    for start in range(0, d_model, rows):
-        write = _gram_rows(c.write[: -c.n_heads], start, rows)
+    for start in range(0, d_model, ROWS):
+        write = _gram_rows(c.write[: -c.n_heads], start)
         for first in range(c.n_heads, n_all, c.n_heads):
             here = slice(first, first + c.n_heads)
-            read = _gram_rows(torch.cat([c.read[mode][here] for mode in MODES]), start, rows)
-            read[:, :, :rows] /= 2  # the diagonal block stands for itself, every other block for its mirror too
+            read = _gram_rows(torch.cat([c.read[mode][here] for mode in MODES]), start)
+            read[:, :, :ROWS] /= 2  # the diagonal block stands for itself, every other block for its mirror too
             found = write[:first].flatten(1) @ read.flatten(1).T
             squared[:, :first, here] += 2 * found.view(first, len(MODES), -1).transpose(0, 1)
     layer = torch.arange(n_all) // c.n_heads
     squared[:, layer[:, None] >= layer] = torch.nan
-    size, spread = _moments(c.write, c.width)
-    result = {metric: {} for metric in METRICS}
+    result = {}
     for mode, square in zip(MODES, squared.clamp(min=0), strict=True):
-        read_size, read_spread = _moments(c.read[mode], c.width)
-        share = square / torch.outer(size, read_size)
-        result["norm"][mode] = square.sqrt().float()
-        result["score"][mode] = share.sqrt().float()
-        result["z"][mode] = ((share - 1 / c.width) / null_deviation(c.width, spread[:, None], read_spread)).float()
-    return Composition(labels=c.labels, **result)
+        read_size, read_spread = _moments(c, c.read[mode])
+        share = square / torch.outer(write_size, read_size)
+        deviation = null_deviation(c.n_directions, write_spread[:, None], read_spread)
+        result[mode] = PairScores(
+            model=c.model,
+            sources=c.labels,
+            destinations=c.labels,
+            n_directions=c.n_directions,
+            norm=square.sqrt().numpy(),
+            score=share.sqrt().numpy(),
+            z=((share - 1 / c.n_directions) / deviation).numpy(),
+        )
+    return result
 
 
-def by_depth(model: TransformerBridge, scores: Composition) -> dict[tuple[str, str], DepthMap]:
-    """Scores between every two layers over chance, by mode and by how the pairs of heads are summed up (``OVER``).
+def by_depth(model: TransformerBridge, scores: dict[str, PairScores]) -> dict[tuple[str, str], DepthMap]:
+    """Scores between every two layers over chance, by mode and by how the pairs of heads are summed up.
 
     ``rms`` is 1 for random directions whatever the number of heads, since chance is a root mean square too, and it
     hides a few strong pairs among many weak ones. ``max`` shows them, but lies above 1 by chance already, the more
     so the more heads there are: compare it with an untrained model, not across models.
+
+    Raises:
+        CourseError: the scores are another model's, or the model has one layer only.
     """
-    name, n, found = Path(model.info.name).name, model.cfg.n_heads, {}
-    for mode in MODES:
-        times = (scores.score[mode].double() * n_directions(model) ** 0.5).unflatten(0, (-1, n)).unflatten(2, (-1, n))
-        found[mode, "rms"] = DepthMap(name, times.square().mean(dim=(1, 3)).sqrt().numpy())
-        found[mode, "max"] = DepthMap(name, times.amax(dim=(1, 3)).numpy())
+    shape, found = (model.cfg.n_layers, model.cfg.n_heads) * 2, {}
+    for mode, pairs in scores.items():
+        if pairs.sources != model.all_head_labels:
+            raise CourseError(
+                f"expected scores of {' x '.join(map(str, shape[:2]))} heads, got {len(pairs.sources)}: measure this "
+                "model's own with composition(circuits(model))"
+            )
+        times = (pairs.score / pairs.chance).reshape(shape)
+        found[mode, "rms"] = DepthMap(pairs.model, np.sqrt(np.square(times).mean(axis=(1, 3))))
+        found[mode, "max"] = DepthMap(pairs.model, times.max(axis=(1, 3)))
     return found
 
 
-def components(
-    c: Circuits, mode: str, source: int, destination: int
-) -> Float[Tensor, "source_component destination_component"]:
+def components(c: Circuits, mode: str, source: str, destination: str) -> Components:
     """The part of the pair's squared composition that runs between each two singular directions; sums to one.
 
     Rows are the directions the source's OV circuit writes, columns those the destination's circuit reads, each
     by falling singular value (Merullo et al. 2024, "Talking Heads: Understanding Inter-layer Communication in
     Transformer Language Models", scores such components one by one).
+
+    Raises:
+        CourseError: there is no such mode or pair.
     """
-    _, s_write, directions = torch.linalg.svd(c.write[source], full_matrices=False)
-    _, s_read, read_directions = torch.linalg.svd(c.read[mode][destination], full_matrices=False)
-    between = s_write[:, None] * (directions @ read_directions.T) * s_read
-    return between.square() / between.square().sum()
+    write, read = _factors(c, mode, source, destination)
+    _, s_write, directions = torch.linalg.svd(write, full_matrices=False)
+    _, s_read, read_directions = torch.linalg.svd(read, full_matrices=False)
+    between = (s_write[:, None] * (directions @ read_directions.T) * s_read).square()
+    return Components(mode, source, destination, between / between.sum())
 
 
 def null_scores(
-    c: Circuits, mode: str, source: int, destination: int, n: int = 500, seed: int = 0
+    c: Circuits, mode: str, source: str, destination: str, n: int = 500, seed: int = 0
 ) -> Float[Tensor, " draw"]:
     """Scores of one pair under ``n`` random rotations between its circuits: what ``z`` knows in closed form.
 
     Only where the source writes is drawn, ``d_head`` orthonormal directions; its singular values stay.
+
+    Raises:
+        CourseError: there is no such mode or pair, or no draw is asked for.
     """
+    write, read = _factors(c, mode, source, destination)
+    n, seed = check_whole("a number of draws", n, 1, 100_000), check_whole("a seed", seed, 0, 2**63 - 1)
     generator = torch.Generator().manual_seed(seed)
-    s = torch.linalg.svdvals(c.write[source])
-    reader = c.read[mode][destination]
+    s = torch.linalg.svdvals(write)
     norms = []
     for _ in range(n):
-        draw = torch.randn(c.write.shape[2], len(s), generator=generator)
-        if c.width < len(draw):
+        draw = torch.randn(write.shape[1], len(s), generator=generator)
+        if c.n_directions < len(draw):
             draw -= draw.mean(dim=0)
-        norms.append((s[:, None] * (torch.linalg.qr(draw).Q.T @ reader.T)).norm())
-    return torch.stack(norms) / (s.norm() * reader.norm())
+        norms.append((s[:, None] * (torch.linalg.qr(draw).Q.T @ read.T)).norm())
+    return torch.stack(norms) / (s.norm() * read.norm())
+
+
+def _factors(
+    c: Circuits, mode: str, source: str, destination: str
+) -> tuple[Float[Tensor, "d_head d_model"], Float[Tensor, "d_head d_model"]]:
+    """What the source of a pair writes and what its destination reads, as thin factors."""
+    check_mode(mode)
+    i, j = c.place(source, destination)
+    return c.write[i], c.read[mode][j]
 
 
 def _r(W: Float[Tensor, "head tall thin"]) -> Float[Tensor, "head thin thin"]:
@@ -202,15 +239,20 @@ def _r(W: Float[Tensor, "head tall thin"]) -> Float[Tensor, "head thin thin"]:
     return torch.linalg.qr(W, mode="r").R
 
 
-def _gram_rows(thin: Float[Tensor, "head d_head d_model"], start: int, rows: int) -> Float[Tensor, "head rows columns"]:
-    """Rows ``start`` to ``start + rows`` of each ``thin.T @ thin``, from column ``start`` on."""
-    return thin[:, :, start : start + rows].mT @ thin[:, :, start:]
+def _gram_rows(thin: Float[Tensor, "head d_head d_model"], start: int) -> Float[Tensor, "head rows columns"]:
+    """``ROWS`` rows of each ``thin.T @ thin`` from row ``start`` on, and from column ``start`` on."""
+    return thin[:, :, start : start + ROWS].mT @ thin[:, :, start:]
 
 
 def _moments(
-    thin: Float[Tensor, "head d_head d_model"], width: int
+    c: Circuits, thin: Float[Tensor, "head d_head d_model"]
 ) -> tuple[Float[Tensor, " head"], Float[Tensor, " head"]]:
     """``sum(s**2)`` of each head's singular values, and its spread ``sum(s**4) / sum(s**2)**2``, in float64."""
     gram = (thin @ thin.mT).double()
     size = gram.diagonal(dim1=1, dim2=2).sum(-1)
+    if wrong := [label for label, each in zip(c.labels, size.tolist(), strict=True) if not 0 < each < float("inf")]:
+        raise CourseError(
+            f"expected circuits of finite numbers that are not all zero, got {', '.join(wrong[:3])}: "
+            "put back the weights of such a head"
+        )
     return size, gram.square().sum((1, 2)) / size**2

@@ -57,9 +57,9 @@ def test_composition_sums_up_the_pairs_of_heads_of_two_layers(model):
     found = heads.by_depth(model, scores)
     assert set(found) == {(mode, over) for mode in heads.MODES for over in heads.figures.OVER}
     for mode in heads.MODES:
-        block = scores.score[mode][:n, 2 * n : 3 * n].double() * c.width**0.5
-        assert found[mode, "rms"].values[0, 2] == pytest.approx(block.square().mean().sqrt().item(), rel=1e-5)
-        assert found[mode, "max"].values[0, 2] == pytest.approx(block.max().item(), rel=1e-5)
+        block = scores[mode].score[:n, 2 * n : 3 * n] * c.n_directions**0.5
+        assert found[mode, "rms"].values[0, 2] == pytest.approx(np.sqrt(np.square(block).mean()), rel=1e-5)
+        assert found[mode, "max"].values[0, 2] == pytest.approx(block.max(), rel=1e-5)
         assert np.isnan(found[mode, "rms"].values[2, 0])
 
 

@@ -1,5 +1,6 @@
 """Scores by role, ablations and token tables, against patterns made by hand and against the model itself."""
 
+import numpy as np
 import pytest
 import torch
 from transformer_lens import head_detector
@@ -25,7 +26,7 @@ def test_repeated_tokens_are_bos_and_a_span_twice(model, ids):
 
 
 def test_too_long_a_span_gets_one_line(small_models):
-    with pytest.raises(rsutils.CourseError, match="2 to 30 tokens, got 31"):
+    with pytest.raises(rsutils.CourseError, match="a length from 2 to 30, got 31"):
         heads.repeated_tokens(small_models["llama"], 31)
 
 
@@ -66,10 +67,10 @@ def test_best_role_reads_layer_and_head_from_the_label():
     assert heads.best_role(scores, "L11H2") == ("induction", 0.5)
 
 
-def test_without_replaces_one_head_by_its_mean(model, ids):
+def test_mean_ablated_replaces_one_head_by_its_mean(model, ids):
     name = "blocks.1.attn.hook_z"
     _, intact = model.run_with_cache(ids, names_filter=name)
-    with heads.without(model, 1, 3):
+    with heads.mean_ablated(model, 1, 3):
         _, cache = model.run_with_cache(ids, names_filter="blocks.1.hook_attn_out")
     attn, z = model.blocks[1].attn, intact[name].clone()
     z[:, :, 3] = z[:, :, 3].mean(dim=(0, 1))
@@ -79,11 +80,52 @@ def test_without_replaces_one_head_by_its_mean(model, ids):
     torch.testing.assert_close(after[name], intact[name])
 
 
+def both_means(z, first, second):
+    z = z.clone()
+    for head in (first, second):
+        z[:, :, head] = z[:, :, head].mean(dim=(0, 1))
+    return z
+
+
+def test_two_heads_are_ablated_by_one_context_inside_the_other(model, ids):
+    """In one layer both become their means; in two layers the later mean is that of what the earlier ablation left."""
+    name, later = "blocks.1.attn.hook_z", "blocks.2.attn.hook_z"
+    logits, intact = model.run_with_cache(ids, names_filter=name)
+    with heads.mean_ablated(model, 1, 3), heads.mean_ablated(model, 1, 0):
+        _, cache = model.run_with_cache(ids, names_filter=[name, later])
+    torch.testing.assert_close(cache[name], both_means(intact[name], 3, 0), atol=2e-5, rtol=0)
+    with heads.mean_ablated(model, 2, 4):
+        with heads.mean_ablated(model, 1, 3):
+            _, inner = model.run_with_cache(ids, names_filter=[name, later])
+        _, outer = model.run_with_cache(ids, names_filter=[name, later])
+    with heads.mean_ablated(model, 1, 3), heads.mean_ablated(model, 2, 4):
+        _, turned = model.run_with_cache(ids, names_filter=[name, later])
+    for hook in (name, later):
+        assert torch.equal(inner[hook], turned[hook])
+    assert inner[later][:, :, 4].std(dim=(0, 1)).max() < 1e-5 < inner[later][:, :, 3].std(dim=(0, 1)).min()
+    assert torch.equal(outer[name], intact[name])
+    assert outer[later][:, :, 4].std(dim=(0, 1)).max() < 1e-5
+    assert torch.equal(model(ids), logits)
+
+
+def test_an_error_inside_the_context_leaves_nothing_behind(model, ids):
+    before = model(ids)
+    with pytest.raises(KeyError), heads.mean_ablated(model, 1, 3):
+        raise KeyError
+    assert torch.equal(model(ids), before)
+
+
+def test_patterns_of_any_text_are_the_models(model):
+    ids = models.tokens(model, "hello")
+    _, cache = model.run_with_cache(ids, names_filter="blocks.1.attn.hook_pattern")
+    assert torch.equal(heads.patterns(model, ids)[1], cache["blocks.1.attn.hook_pattern"])
+
+
 def test_effects_are_those_of_one_ablation_at_a_time(model, ids):
-    found = heads.effects(model, ids)
+    found = heads.ablate_each_head(model, ids)
     n_heads = model.cfg.n_heads
     before, loss = heads.attend(model, ids)
-    with heads.without(model, 1, 2):
+    with heads.mean_ablated(model, 1, 2):
         after, loss_without = heads.attend(model, ids)
     source, destination = n_heads + 2, 2 * n_heads + 4
     change = (after - before)[2, :, 4, LENGTH + 1 :]
@@ -103,16 +145,17 @@ def test_qk_table_is_the_models_scores_between_embeddings(small_models):
     ids = models.tokens(model, text)
     name = "blocks.0.attn.hook_attn_scores"
     _, cache = model.run_with_cache(ids, names_filter=name)
-    words, table = heads.token_table(model, text, 0, 5, "QK", offset=1)
-    assert words == model.to_str_tokens(ids[0], prepend_bos=False)
+    found = heads.token_table(model, text, 0, 5, "QK")
+    assert found.words == model.to_str_tokens(ids[0], prepend_bos=False)
     torch.testing.assert_close(
-        cache[name][0, 5].diagonal(-1), table.diagonal(-1), atol=0, rtol=2e-4
+        cache[name][0, 5].diagonal(-1), found.values.diagonal(-1), atol=0, rtol=2e-4
     )  # the norm has an epsilon
 
 
 def test_ov_table_is_the_change_of_logits(model):
     """Row = attended token; the columns are relative to the mean over the vocabulary."""
-    words, table = heads.token_table(model, "hello", 1, 4, "OV")
+    found = heads.token_table(model, "hello", 1, 4, "OV")
+    words, table = found.words, found.values
     assert len(words) == len(set(words)) == table.shape[0] == table.shape[1]
     attn = model.blocks[1].attn
     group = 4 * len(attn.W_K) // len(attn.W_Q)
@@ -133,6 +176,6 @@ def test_published_heads_are_listed_for_gpt2_small_only(model, monkeypatch):
 def test_a_deeper_head_never_changes_an_earlier_one(small_models):
     """The NaN mask of composition and of effects is one and the same, so that they can be correlated."""
     model = small_models["mistral"]
-    found = heads.effects(model, heads.repeated_tokens(model, 5, batch=1))
+    found = heads.ablate_each_head(model, heads.repeated_tokens(model, 5, batch=1))
     scores = heads.composition(heads.circuits(model))
-    assert torch.equal(found.pattern.isnan(), scores.z["K"].isnan())
+    assert np.array_equal(found.pattern.isnan().numpy(), np.isnan(scores["K"].z))
