@@ -17,8 +17,8 @@ from transformer_lens.model_bridge import TransformerBridge
 import rsutils
 from benchmarks import harness
 from benchmarks.harness import MIB, Spread
-from rsutils import heads
-from rsutils.drawing import bars
+from rsutils import heads, models, start
+from rsutils.drawing import Figure, bars
 
 GPT2_SMALL = dict(kind="gpt2", layers=12, d_model=768, n_heads=12)
 SMOLLM2 = dict(kind="llama", layers=30, d_model=576, n_heads=9, n_kv_heads=3)
@@ -52,8 +52,8 @@ def model(kind: str, layers: int, d_model: int, n_heads: int, n_kv_heads: int | 
         return rsutils.load_model(directory)
 
 
-def ours(bridge: TransformerBridge) -> dict[str, torch.Tensor]:
-    return heads.composition(heads.circuits(bridge)).score
+def ours(bridge: TransformerBridge) -> dict[str, np.ndarray]:
+    return {mode: pairs.score for mode, pairs in heads.composition(heads.circuits(bridge)).items()}
 
 
 def theirs(bridge: TransformerBridge, modes: tuple[str, ...] = heads.MODES) -> dict[str, torch.Tensor]:
@@ -80,8 +80,8 @@ def compare(shape: dict, limit: int | None, repeats: int) -> tuple[list[dict], S
     ]
     difference = ""
     if limit is None:
-        pairs = [(found["ours"][mode].nan_to_num(0), found["theirs"][mode]) for mode in heads.MODES]
-        difference = max((own - other).abs().max().item() for own, other in pairs)
+        pairs = [(np.nan_to_num(found["ours"][mode]), found["theirs"][mode].numpy()) for mode in heads.MODES]
+        difference = max(float(abs(own - other).max()) for own, other in pairs)
     del bridge, found
     name = (
         f"Q, K and V, {shape['layers'] * shape['n_heads']} heads ({shape['layers']} layers, d_model {shape['d_model']})"
@@ -124,20 +124,23 @@ def slider_moves() -> list[str]:
     c = heads.circuits(bridge)
     found = heads.composition(c)
     few = heads.repeated_tokens(bridge, length=16, batch=2, seed=1)
-    effects = heads.effects(bridge, few)
+    effects = heads.ablate_each_head(bridge, few)
     layers, text = range(bridge.cfg.n_layers), "The cat and the dog saw a cat"
+
+    def draw_pattern(layer: int) -> Figure:
+        ids = models.tokens(bridge, text)
+        return start.figures.pattern(heads.patterns(bridge, ids)[layer, 0, 0], bridge.to_str_tokens(ids), layer, 0)
+
     explorers = {
-        "the pattern's layer": rsutils.Explorer(
-            lambda layer: heads.figures.pattern(bridge, text, layer, 0), layer=layers
-        ),
+        "the pattern's layer": rsutils.Explorer(draw_pattern, layer=layers),
         "the token table's layer": rsutils.Explorer(
-            lambda layer: heads.figures.token_table(bridge, text, layer, 0, "OV"), layer=layers
+            lambda layer: heads.figures.token_table(heads.token_table(bridge, text, layer, 0, "OV")), layer=layers
         ),
         "the map's mode": rsutils.Explorer(
             lambda mode: heads.figures.composition(found, "QKV"[mode], "z"), mode=range(3)
         ),
         "the pair of the components": rsutils.Explorer(
-            lambda pair: heads.figures.components(c, "K", found.top("K", 10)[pair][:2]), pair=range(3)
+            lambda pair: heads.figures.components(heads.components(c, "K", *found["K"].top()[pair][:2])), pair=range(3)
         ),
         "the scatter's mode": rsutils.Explorer(
             lambda mode: heads.figures.prediction(found, effects, "QKV"[mode], "score"), mode=range(3)
@@ -150,7 +153,7 @@ def slider_moves() -> list[str]:
         explorer.set(**{name: next(turn) % (explorer.controls[name].max + 1)})
 
     works = {name: partial(move, explorer) for name, explorer in explorers.items()}
-    works["afresh"] = lambda: (ours(bridge), heads.effects(bridge, few))
+    works["afresh"] = lambda: (ours(bridge), heads.ablate_each_head(bridge, few))
     seconds = harness.take_turns(works, repeats=12)
     return [
         f"One move of {name} ({bridge.info.name}): {Spread.of([1000 * s for s in seconds[name]])} ms in the kernel; "

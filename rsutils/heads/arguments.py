@@ -3,9 +3,8 @@
 import operator
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
 from rsutils.models import shown
@@ -45,14 +44,13 @@ def check_whole(what: str, value: object, low: int, high: int) -> int:
     return whole
 
 
-def check_ids(model: TransformerBridge, ids: Int[Tensor, "batch pos"]) -> None:
-    """Refuse token ids that are no rows of the model's tokens, of a length that it can read."""
-    n_vocab, n_ctx = model.cfg.d_vocab, model.cfg.n_ctx
-    if ids.ndim != 2 or not len(ids) or not 1 <= ids.shape[1] <= n_ctx:
-        raise CourseError(
-            f"expected ids of shape [batch, pos] with 1 to {n_ctx} positions, got {list(ids.shape)}: see models.tokens"
-        )
-    if ids.min() < 0 or ids.max() >= n_vocab:
-        raise CourseError(
-            f"expected ids from 0 to {n_vocab - 1}, got {ids.min()} to {ids.max()}: make them with this model's tokens"
-        )
+def head_labels(scores: dict[str, Float[Tensor, "layer head"]]) -> list[str]:
+    """``"L0H0"``, ``"L0H1"``, ...: the heads that have scores by role.
+
+    >>> head_labels({"induction": torch.tensor([[0.1, 0.9]])})
+    ['L0H0', 'L0H1']
+    """
+    shapes = {tuple(each.shape) for each in scores.values()}
+    if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or 0 in shape:
+        raise CourseError("expected scores [layer, head] of one shape by role, got others: take what head_scores gives")
+    return [f"L{layer}H{head}" for layer in range(shape[0]) for head in range(shape[1])]

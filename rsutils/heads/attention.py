@@ -10,9 +10,9 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
-from rsutils.heads.arguments import check_ids, check_whole
+from rsutils.heads.arguments import check_whole, head_labels
 from rsutils.heads.scores import rotation
-from rsutils.models import check_index, kv_heads, shown, tokens
+from rsutils.models import check_ids, check_index, kv_heads, shown, tokens
 
 # Heads of GPT-2 small by what they were published to do: Wang et al. 2022, "Interpretability in the Wild: a
 # Circuit for Indirect Object Identification in GPT-2 small", sections 3.1 to 3.3.
@@ -122,14 +122,10 @@ def best_role(scores: dict[str, Float[Tensor, "layer head"]], label: str) -> tup
     >>> best_role({"previous token": torch.tensor([[0.1, 0.9]]), "induction": torch.tensor([[0.25, 0.2]])}, "L0H0")
     ('induction', 0.25)
     """
-    if not scores:
-        raise CourseError("expected scores by role, got none: take what head_scores gives")
-    n_layers, n_heads = next(iter(scores.values())).shape
-    labels = [f"L{layer}H{head}" for layer in range(n_layers) for head in range(n_heads)]
+    labels = head_labels(scores)
     if label not in labels:
         raise CourseError(f"expected a head from L0H0 to {labels[-1]}, got {shown(label)}: name one of these")
-    layer, head = divmod(labels.index(label), n_heads)
-    own = {role: score[layer, head].item() for role, score in scores.items()}
+    own = {role: score.flatten()[labels.index(label)].item() for role, score in scores.items()}
     return max(own.items(), key=lambda item: item[1])
 
 
@@ -175,8 +171,8 @@ def ablate_each_head(model: TransformerBridge, ids: Int[Tensor, "batch pos"]) ->
         CourseError: the rows are not those of ``repeated_tokens``.
     """
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
-    copy = slice((ids.shape[-1] + 1) // 2, None)
     before, loss_before = attend(model, ids)
+    copy = slice((ids.shape[1] + 1) // 2, None)
     found = Effects(*(torch.full((n_layers * n_heads,) * k, torch.nan) for k in (2, 2, 1)))
     for source in range(n_layers * n_heads):
         layer, head = divmod(source, n_heads)

@@ -7,9 +7,10 @@ from torch import Tensor
 from rsutils.compare import PairScores, rank_correlation
 from rsutils.drawing import Figure, bars, heatmap, histogram, scatter
 from rsutils.errors import CourseError
-from rsutils.heads.arguments import check_mode
+from rsutils.heads.arguments import check_mode, head_labels
 from rsutils.heads.attention import Effects, TokenTable
 from rsutils.heads.scores import Components
+from rsutils.models import shown
 
 READS = {"Q": "queries", "K": "keys", "V": "values"}
 OVER = {"rms": "root mean square over pairs of heads", "max": "strongest pair of heads"}
@@ -18,7 +19,7 @@ DIRECTIONS = 24  # of each head, the strongest, that a picture of components sho
 
 def roles(scores: dict[str, Float[Tensor, "layer head"]]) -> Figure:
     """Every head's score in each role, as bars side by side."""
-    labels = [f"L{i}H{j}" for i in range(len(scores["induction"])) for j in range(scores["induction"].shape[1])]
+    labels = head_labels(scores)
     best = {role: (labels[s.argmax()], s.max().item()) for role, s in scores.items()}
     return bars(
         {role: s.flatten() for role, s in scores.items()},
@@ -80,6 +81,8 @@ def null(
     """
     pairs = _pairs(scores, mode)
     place = pairs.place(source, destination)
+    if not len(drawn) or not drawn.isfinite().all():
+        raise CourseError(f"expected finite scores, one at least, got {shown(drawn.tolist())}: see null_scores")
     actual, z = float(pairs.score[place]), float(pairs.z[place])
     fig = histogram(
         {"random rotations": drawn},
@@ -97,16 +100,16 @@ def null(
 
 def components(found: Components) -> Figure:
     """Between which singular directions of the two heads a pair's composition runs."""
-    shares, shown = found.shares, found.shares[:DIRECTIONS, :DIRECTIONS]
+    shares, first = found.shares, found.shares[:DIRECTIONS, :DIRECTIONS]
     i, j = divmod(int(shares.argmax()), shares.shape[1])
     return heatmap(
-        shown,
+        first,
         title=f"{found.source} to {found.destination}, {found.mode}: direction {i} written and direction {j} read "
         f"carry {shares.max():.0%}; an even share is {1 / shares.numel():.2%}",
         x=f"direction that {found.destination} reads (by singular value)",
         y=f"direction that {found.source} writes (by singular value)",
         unit="share of the squared norm",
-        alt=f"The first {len(shown)} of {len(shares)} directions of each head hold {shown.sum():.0%} of the pair's "
+        alt=f"The first {len(first)} of {len(shares)} directions of each head hold {first.sum():.0%} of the pair's "
         "squared composition.",
     )
 
@@ -139,6 +142,8 @@ def prediction(scores: dict[str, PairScores], effects: Effects, mode: str, metri
 def _pairs(scores: dict[str, PairScores], mode: str) -> PairScores:
     """The pairs of one mode, of which there must be some."""
     check_mode(mode)
+    if mode not in scores:
+        raise CourseError(f"expected scores of {mode}, got {shown(list(scores))}: take what composition gives")
     if not scores[mode].there.any():
-        raise CourseError("expected heads in two layers or more, got one layer: no head comes later than another")
+        raise CourseError("expected heads in two layers or more, got one layer: take a model of more layers")
     return scores[mode]

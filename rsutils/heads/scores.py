@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from rsutils.compare import DepthMap, PairScores, null_deviation
+from rsutils import compare
+from rsutils.compare import DepthMap, PairScores, z_scores
 from rsutils.errors import CourseError
 from rsutils.heads.arguments import MODES, check_mode, check_whole
 from rsutils.models import kv_heads, n_directions, shown
@@ -149,7 +150,6 @@ def composition(c: Circuits) -> dict[str, PairScores]:
     for mode, square in zip(MODES, squared.clamp(min=0), strict=True):
         read_size, read_spread = _moments(c, c.read[mode])
         share = square / torch.outer(write_size, read_size)
-        deviation = null_deviation(c.n_directions, write_spread[:, None], read_spread)
         result[mode] = PairScores(
             model=c.model,
             sources=c.labels,
@@ -157,7 +157,7 @@ def composition(c: Circuits) -> dict[str, PairScores]:
             n_directions=c.n_directions,
             norm=square.sqrt().numpy(),
             score=share.sqrt().numpy(),
-            z=((share - 1 / c.n_directions) / deviation).numpy(),
+            z=z_scores(share, c.n_directions, write_spread[:, None], read_spread).numpy(),
         )
     return result
 
@@ -207,22 +207,12 @@ def null_scores(
 ) -> Float[Tensor, " draw"]:
     """Scores of one pair under ``n`` random rotations between its circuits: what ``z`` knows in closed form.
 
-    Only where the source writes is drawn, ``d_head`` orthonormal directions; its singular values stay.
-
     Raises:
         CourseError: there is no such mode or pair, or no draw is asked for.
     """
     write, read = _factors(c, mode, source, destination)
     n, seed = check_whole("a number of draws", n, 1, 100_000), check_whole("a seed", seed, 0, 2**63 - 1)
-    generator = torch.Generator().manual_seed(seed)
-    s = torch.linalg.svdvals(write)
-    norms = []
-    for _ in range(n):
-        draw = torch.randn(write.shape[1], len(s), generator=generator)
-        if c.n_directions < len(draw):
-            draw -= draw.mean(dim=0)
-        norms.append((s[:, None] * (torch.linalg.qr(draw).Q.T @ read.T)).norm())
-    return torch.stack(norms) / (s.norm() * read.norm())
+    return compare.null_scores(write, read.T, c.n_directions, n, seed).float()
 
 
 def _factors(

@@ -1,6 +1,5 @@
 """Every exercise of the course: right answers pass, each known mistake is told by its name, nothing breaks Run All."""
 
-
 import pytest
 import torch
 
