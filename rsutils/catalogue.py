@@ -1,9 +1,8 @@
 """Every exercise and quiz of the course, by its number: what a notebook shows, asks and checks."""
 
-import html
 from typing import Any
 
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
 from rsutils import errors
 from rsutils.basis import exercises as basis
@@ -18,13 +17,13 @@ CHAPTERS = {"00": start, "01": basis, "02": traces, "03": virtual, "04": couplin
 EXERCISES = {e.id: e for chapter in CHAPTERS.values() for e in sorted(chapter.EXERCISES, key=lambda e: e.id)}
 
 
-def find(id: str) -> Exercise:
+def find(id: Any) -> Exercise:
     """The exercise called ``id``.
 
     Raises:
         CourseError: there is none.
     """
-    if id not in EXERCISES:
+    if not isinstance(id, str) or id not in EXERCISES:
         raise errors.CourseError(f"expected an exercise among {', '.join(EXERCISES)}, got {id!r}")
     return EXERCISES[id]
 
@@ -32,18 +31,19 @@ def find(id: str) -> Exercise:
 def exercise(id: str) -> None:
     """Show an exercise: the task, two hints and the solution, folded until clicked."""
     e = find(id)
-    display(Markdown(f"#### Exercise {e.id}: {e.title} {'★' * e.stars}{'☆' * (3 - e.stars)}\n\n{e.task}"))
-    parts = [(f"Hint {i}", html.escape(hint)) for i, hint in enumerate(e.hints, 1)]
-    parts.append(("Solution", f"<pre>{html.escape(source(e))}</pre>"))
-    display(HTML("".join(f"<details><summary>{title}</summary>{body}</details>" for title, body in parts)))
+    parts = [(f"Hint {i}", hint) for i, hint in enumerate(e.hints, 1)]
+    parts.append(("Solution", f"```python\n{source(e)}```"))
+    # The blank lines make the inside of each fold Markdown: code in its font, the solution in colours.
+    folded = "\n\n".join(f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" for title, body in parts)
+    display(Markdown(f"#### Exercise {e.id}: {e.title} {'★' * e.stars}{'☆' * (3 - e.stars)}\n\n{e.task}\n\n{folded}"))
 
 
-def check(id: str, answer: Any, *, strict: bool | None = None) -> None:
+def check(id: Any, answer: Any, *, strict: bool | None = None) -> None:
     """Say whether ``answer`` (a function, or a value where the exercise asks for one) solves exercise ``id``.
 
-    Prints one verdict and never raises, so that Run All goes on; an unattempted answer (``...`` or ``None``)
-    is neither right nor wrong. With ``strict`` (or the environment variable ``RSUTILS_STRICT=1``) a wrong
-    answer raises ``CourseError``.
+    An answer is tried on inputs drawn afresh. Prints one verdict and never raises, so that Run All goes on; an
+    unattempted answer (``...`` or ``None``) is neither right nor wrong. With ``strict`` (or the environment
+    variable ``RSUTILS_STRICT=1``) a wrong answer raises ``CourseError``.
     """
     right, message = verdict(find(id), answer)
     if strict is None:
@@ -53,12 +53,12 @@ def check(id: str, answer: Any, *, strict: bool | None = None) -> None:
     print({True: "✓", False: "✗", None: "○"}[right], f"{id}:", message)
 
 
-def quiz(chapter: str) -> Quiz:
+def quiz(chapter: Any) -> Quiz:
     """The quiz of a chapter, by its number (``"03"``).
 
     Raises:
         CourseError: there is no such chapter.
     """
-    if chapter not in CHAPTERS:
+    if not isinstance(chapter, str) or chapter not in CHAPTERS:
         raise errors.CourseError(f"expected a chapter among {', '.join(CHAPTERS)}, got {chapter!r}")
     return Quiz(CHAPTERS[chapter].QUIZ)

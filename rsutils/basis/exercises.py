@@ -2,8 +2,7 @@
 
 import torch
 
-from rsutils.basis.rotations import random_rotation
-from rsutils.teaching.checks import Exercise, seeded
+from rsutils.teaching.checks import Exercise
 from rsutils.teaching.questions import Question
 
 
@@ -46,6 +45,31 @@ def _reflection(d_model):
     return torch.eye(d_model) - 2 * torch.outer(normal, normal) / (normal @ normal)
 
 
+def _reader_inputs(draw):
+    d_model, d_mlp = draw.sizes(2)
+    return draw.normal(d_model, d_mlp), draw.rotation(d_model)
+
+
+def _writer_inputs(draw):
+    d_model, d_mlp = draw.sizes(2)
+    return draw.normal(d_mlp, d_model), draw.rotation(d_model)
+
+
+def _circuit_inputs(draw):
+    (d_model,) = draw.sizes(1)
+    return draw.normal(d_model, d_model), draw.rotation(d_model)
+
+
+def _fold_inputs(draw):
+    d_model, d_mlp = draw.sizes(2)
+    return 1 + draw.normal(d_model), draw.normal(d_model), draw.normal(d_model, d_mlp), draw.normal(d_mlp)
+
+
+def _fix_ones_inputs(draw):
+    (d_model,) = draw.sizes(1)
+    return _reflection(d_model), draw.rotation(d_model - 1)
+
+
 EXERCISES = [
     Exercise(
         id="01.1",
@@ -54,7 +78,8 @@ EXERCISES = [
         task="The stream is written as `x' = x @ R`. Write `rotate_reader(W, R)` so that `x' @ rotate_reader(W, R)` equals "
         "`x @ W`. `W` is `[d_model, d_mlp]`, `R` is orthogonal.",
         solution=rotate_reader,
-        inputs=lambda: (seeded(7, 11), random_rotation(7).float()),
+        inputs=_reader_inputs,
+        returns="rotated W [d_model, d_mlp]",
         hints=("The new reader has to undo the rotation first.", "`x' @ R.T` is `x` again, since `R @ R.T = I`."),
         mistakes={
             "R is on the right side but not transposed: this rotates once more instead of back": lambda W, R: R @ W,
@@ -73,7 +98,8 @@ EXERCISES = [
         task="Write `rotate_writer(W, R)`: what the writer `W`, of shape `[d_mlp, d_model]`, has to become so that it adds "
         "to `x' = x @ R` what it used to add to `x`.",
         solution=rotate_writer,
-        inputs=lambda: (seeded(11, 7), random_rotation(7).float()),
+        inputs=_writer_inputs,
+        returns="rotated W [d_mlp, d_model]",
         hints=("Every row of a writer is a vector of the stream.", "Vectors of the stream are rotated with `@ R`."),
         mistakes={
             "this rotates back: a written vector turns the same way as the stream": lambda W, R: W @ R.T,
@@ -92,7 +118,8 @@ EXERCISES = [
         task="`W_OV = W_V @ W_O` reads the stream and writes to it. Write `rotate_circuit(W_OV, R)`. It is square, so a wrong "
         "side will not show as an error of shape.",
         solution=rotate_circuit,
-        inputs=lambda: (seeded(7, 7), random_rotation(7).float()),
+        inputs=_circuit_inputs,
+        returns="rotated W_OV [d_model, d_model]",
         hints=(
             "Rotate `W_V` as a reader and `W_O` as a writer.",
             "Then multiply the two and read off what stands where.",
@@ -101,6 +128,10 @@ EXERCISES = [
             "this is the formula for column vectors (R W R^T): here vectors are rows": lambda W_OV, R: R @ W_OV @ R.T,
             "the reading end is missing: only what is written was rotated": lambda W_OV, R: W_OV @ R,
             "the writing end is missing: only what is read was rotated": lambda W_OV, R: R.T @ W_OV,
+            "this is the old circuit: in the new basis it would read and write the wrong coordinates": (
+                lambda W_OV, R: W_OV
+            ),
+            "both ends are transposed: only the reading end has to undo the rotation": lambda W_OV, R: R.T @ W_OV @ R.T,
             "the reading end is not transposed": lambda W_OV, R: R @ W_OV @ R,
         },
         alternatives=(
@@ -115,10 +146,11 @@ EXERCISES = [
         task="A norm hands on `x * gain + bias` and a reader computes `(x * gain + bias) @ W + b`. Write "
         "`fold(gain, bias, W, b)` that returns `(W_folded, b_folded)` with `x @ W_folded + b_folded` equal to it for every x.",
         solution=fold,
-        inputs=lambda: (1 + seeded(7, seed=1), seeded(7, seed=2), seeded(7, 11, seed=3), seeded(11, seed=4)),
+        inputs=_fold_inputs,
+        returns=("W_folded [d_model, d_mlp]", "b_folded [d_mlp]"),
         hints=(
-            "Multiply out. Two terms have an x in them, two have none.",
-            "Row i of `W` is read from coordinate i of x.",
+            "Multiply out. Two terms have an `x` in them, two have none.",
+            "Row i of `W` is read from coordinate i of `x`.",
         ),
         mistakes={
             "the gain is not folded into W": lambda gain, bias, W, b: (W, bias @ W + b),
@@ -126,6 +158,10 @@ EXERCISES = [
             "the bias went through the gain too: the norm adds it after the gain": lambda gain, bias, W, b: (
                 gain[:, None] * W,
                 bias @ (gain[:, None] * W) + b,
+            ),
+            "the norm's bias is added without going through W": lambda gain, bias, W, b: (
+                gain[:, None] * W,
+                bias.sum() + b,
             ),
             "the old b is lost": lambda gain, bias, W, b: (gain[:, None] * W, bias @ W),
         },
@@ -139,10 +175,11 @@ EXERCISES = [
         "`fix_ones(H, R_small)`: from a rotation `R_small` of `d_model - 1` directions make one of `d_model` that leaves the "
         "all-ones vector where it is.",
         solution=fix_ones,
-        inputs=lambda: (_reflection(7), random_rotation(6).float()),
+        inputs=_fix_ones_inputs,
+        returns="rotation [d_model, d_model]",
         hints=(
             "Go to a basis whose first axis is the all-ones direction, rotate the other axes there, come back.",
-            "`torch.block_diag` puts a 1 in front of `R_small`; H takes you there and H takes you back.",
+            "`torch.block_diag` puts a 1 in front of `R_small`; `H` takes you there and `H` takes you back.",
         ),
         mistakes={
             "this leaves the first axis alone, not the all-ones direction: H is missing": lambda H, R_small: _inner(
@@ -150,6 +187,12 @@ EXERCISES = [
             ),
             "H takes the all-ones direction to the first axis, and here the last one is left alone": lambda H, R_small: (
                 H @ _inner(R_small, first=False) @ H
+            ),
+            "both reflections are right, and the rotation is transposed: rows are vectors, use `R_small` as it is": (
+                lambda H, R_small: H @ _inner(R_small.T, first=True) @ H
+            ),
+            "you came back and did not go there: H stands on both sides": lambda H, R_small: (
+                _inner(R_small, first=True) @ H
             ),
             "you went there and did not come back: H stands on both sides": lambda H, R_small: (
                 H @ _inner(R_small, first=True)
@@ -164,12 +207,21 @@ EXERCISES = [
         task="Write `kurtosis(x)` for `x` of shape `[pos, d_model]`: for each position, the mean fourth power of the centred "
         "coordinates over the square of their mean square. Gaussian coordinates give 3.",
         solution=kurtosis,
-        inputs=lambda: (seeded(5, 101) + 0.7,),
+        inputs=lambda draw: (draw.normal(*draw.sizes(2)) + draw.uniform(0.5, 1.0),),
+        returns="kurtosis [pos]",
         hints=("Everything happens over the coordinates, the last axis.", "Centre first; do not subtract 3."),
         mistakes={
             "this is the excess kurtosis: the course keeps the 3": lambda x: kurtosis(x) - 3,
             "the coordinates are not centred": lambda x: (x**4).mean(-1) / (x**2).mean(-1) ** 2,
             "this runs over positions: the question is whether coordinates stand out": lambda x: kurtosis(x.T),
+            "torch's `std` and `var` divide by n - 1 unless told otherwise: here a mean square is asked for": lambda x: (
+                kurtosis(x) * ((x.shape[-1] - 1) / x.shape[-1]) ** 2
+            ),
+            "these are sums over coordinates: take means": lambda x: kurtosis(x) / x.shape[-1],
+            "this is one number for all positions together: keep the positions apart": lambda x: kurtosis(x.flatten()),
+            "this is the third power, the skewness: take the fourth": lambda x: (
+                ((x - x.mean(-1, keepdim=True)) ** 3).mean(-1) / x.var(-1, correction=0) ** 1.5
+            ),
             "the mean square has to be squared": lambda x: kurtosis(x) * x.var(-1, correction=0),
         },
         alternatives=(

@@ -2,7 +2,7 @@
 
 import torch
 
-from rsutils.teaching.checks import Exercise, seeded
+from rsutils.teaching.checks import Exercise
 from rsutils.teaching.questions import Question
 
 
@@ -51,10 +51,27 @@ def _variance(A, B):
     return 2 * torch.linalg.norm(A0) ** 2 * torch.linalg.norm(B0) ** 2 / ((d - 1) * (d + 2))
 
 
-def _grams():
-    stretch = torch.linspace(0.3, 2, 7)
-    W_out, W_in = seeded(13, 7, seed=1) * stretch, seeded(17, 7, seed=2) * stretch
+def _grams(draw):
+    d_model, d_source, d_destination = draw.sizes(3)
+    stretch = torch.linspace(0.3, 2, d_model)  # the same for both, so that they overlap more than by chance
+    W_out, W_in = draw.normal(d_source, d_model) * stretch, draw.normal(d_destination, d_model) * stretch
     return W_out.T @ W_out, W_in.T @ W_in
+
+
+def _factors(draw):
+    d_source, d_model, d_destination = draw.sizes(3)
+    return draw.normal(d_source, d_model), draw.normal(d_model, d_destination)
+
+
+def _two_metrics(draw):
+    (n,) = draw.sizes(1)
+    x = draw.normal(n).exp()
+    return x, x + draw.normal(n)
+
+
+def _written(draw):
+    tokens, d_model, d_mlp = draw.sizes(3)
+    return draw.normal(tokens, d_model) + 1, draw.normal(d_model, d_mlp), draw.uniform(2.0, 4.0)
 
 
 EXERCISES = [
@@ -65,10 +82,11 @@ EXERCISES = [
         task="Write `normalised(W_out, W_in)`: the Frobenius norm of what the writer `W_out` (`[d_mlp, d_model]`) sends to "
         "the reader `W_in` (`[d_model, d_mlp]`), divided by the Frobenius norms of the two.",
         solution=normalised,
-        inputs=lambda: (seeded(11, 7, seed=1), seeded(7, 13, seed=2)),
+        inputs=_factors,
+        returns="normalised coupling",
         hints=(
-            "Writer first: the product is [source neuron, destination neuron].",
-            "torch.linalg.norm of a matrix, with nothing else given, is its Frobenius norm.",
+            "Writer first: the product is `[source neuron, destination neuron]`.",
+            "`torch.linalg.norm` of a matrix, with nothing else given, is its Frobenius norm.",
         ),
         mistakes={
             "this is the raw norm: divide by the norms of both factors": lambda W_out, W_in: torch.linalg.norm(
@@ -79,6 +97,18 @@ EXERCISES = [
                 / (torch.linalg.norm(W_out, ord=2) * torch.linalg.norm(W_in, ord=2))
             ),
             "this is the square: the norm is a root": lambda W_out, W_in: normalised(W_out, W_in) ** 2,
+            "`x / a * b` multiplies by b: put the product of the norms in brackets": lambda W_out, W_in: (
+                torch.linalg.norm(W_out @ W_in) / torch.linalg.norm(W_out) * torch.linalg.norm(W_in)
+            ),
+            "only one of the two norms is divided by": lambda W_out, W_in: (
+                torch.linalg.norm(W_out @ W_in) / torch.linalg.norm(W_out)
+            ),
+            "only one of the two norms is divided by, the reader's": lambda W_out, W_in: (
+                torch.linalg.norm(W_out @ W_in) / torch.linalg.norm(W_in)
+            ),
+            "this is a multiple of chance: the quotient of the norms alone was asked for": lambda W_out, W_in: (
+                normalised(W_out, W_in) * W_out.shape[1] ** 0.5
+            ),
             "the norms multiply: `norm(A @ B) <= norm(A) * norm(B)`, so divide by the product, not the sum": lambda W_out, W_in: (
                 torch.linalg.norm(W_out @ W_in) / (torch.linalg.norm(W_out) + torch.linalg.norm(W_in))
             ),
@@ -95,10 +125,11 @@ EXERCISES = [
         task="`norm(W_out @ W_in)` needs only two `[d_model, d_model]` matrices: one made of `W_out` alone, one of `W_in` "
         "alone. Find them. Write `by_grams(W_out, W_in)` that returns the two and the norm made from them.",
         solution=by_grams,
-        inputs=lambda: (seeded(11, 7, seed=3), seeded(7, 13, seed=4)),
+        inputs=_factors,
+        returns=("Gram of W_out [d_model, d_model]", "Gram of W_in [d_model, d_model]", "norm"),
         hints=(
-            "norm(M)^2 = trace(M @ M.T), and a trace does not change when the factors inside go round in a circle.",
-            "trace(W_out @ W_in @ W_in.T @ W_out.T) = trace((W_out.T @ W_out) @ (W_in @ W_in.T)), and the trace of a "
+            "`norm(M)**2 == trace(M @ M.T)`, and a trace does not change when the factors inside go round in a circle.",
+            "`trace(W_out @ W_in @ W_in.T @ W_out.T) == trace((W_out.T @ W_out) @ (W_in @ W_in.T))`, and the trace of a "
             "product of two symmetric matrices is the sum of their entries' products.",
         ),
         mistakes={
@@ -111,6 +142,11 @@ EXERCISES = [
                 W_out.T @ W_out,
                 W_in @ W_in.T,
                 torch.linalg.norm(W_out @ W_in) ** 2,
+            ),
+            "the two Grams have changed places: W_out's comes first": lambda W_out, W_in: (
+                W_in @ W_in.T,
+                W_out.T @ W_out,
+                torch.linalg.norm(W_out @ W_in),
             ),
             "the traces alone know the sizes and no direction: multiply entry by entry, then sum": lambda W_out, W_in: (
                 W_out.T @ W_out,
@@ -144,7 +180,8 @@ EXERCISES = [
         "square), d being the number of directions that the stream offers. Write `chance(d_model)`: the pair (value "
         "for an RMSNorm model, value for a LayerNorm model whose writers are centred).",
         solution=chance,
-        inputs=lambda: (11,),
+        inputs=lambda draw: draw.sizes(1),
+        returns=("RMSNorm", "LayerNorm"),
         hints=(
             "How many directions can a vector whose coordinates sum to zero take?",
             "One fewer than it has coordinates: nothing is written along all-ones.",
@@ -176,15 +213,23 @@ EXERCISES = [
         "deviations `<A, B>` lies above that mean.",
         solution=z_score,
         inputs=_grams,
+        returns="z",
         hints=(
-            "The mean eigenvalue is the trace divided by d.",
-            "<A0, B0> = <A, B> - tr(A) tr(B) / d, so z = cos(A0, B0) * sqrt((d - 1)(d + 2) / 2).",
+            "The mean eigenvalue is the trace divided by `d`.",
+            "`<A0, B0> = <A, B> - tr(A) tr(B) / d`, so `z = cos(A0, B0) * sqrt((d - 1)(d + 2) / 2)`.",
         ),
         mistakes={
             "chance is still in it: take the mean eigenvalue off both Grams first": lambda A, B: _z(A, B, shift=False),
             "the 2 in the variance is missing": lambda A, B: _z(A, B, factor=1),
             "this is rho, the cosine: multiply by sqrt((d - 1)(d + 2) / 2) to get standard deviations": lambda A, B: (
                 z_score(A, B) / ((len(A) - 1) * (len(A) + 2) / 2) ** 0.5
+            ),
+            "this is how far above the mean, not in how many standard deviations": lambda A, B: (
+                (A * B).sum() - A.trace() * B.trace() / len(A)
+            ),
+            "the mean is missing: take tr(A) tr(B) / d off": lambda A, B: (A * B).sum() / _variance(A, B) ** 0.5,
+            "the mean is divided by d: tr(A) tr(B) alone is larger": lambda A, B: (
+                ((A * B).sum() - A.trace() * B.trace()) / _variance(A, B) ** 0.5
             ),
             "you divided by the variance: divide by its root": lambda A, B: (
                 ((A * B).sum() - A.trace() * B.trace() / len(A)) / _variance(A, B)
@@ -202,10 +247,11 @@ EXERCISES = [
         task="Write `spearman(x, y)`, the correlation of the ranks of two vectors (no value occurs twice): 1 where both "
         "put the pairs in the same order, however differently they are scaled.",
         solution=spearman,
-        inputs=lambda: (seeded(19, seed=5).exp(), seeded(19, seed=5).exp() + seeded(19, seed=6)),
+        inputs=_two_metrics,
+        returns="correlation of ranks",
         hints=(
-            "argsort says which value comes first; a rank says at which place a value comes.",
-            "x.argsort().argsort() are the ranks; torch.corrcoef takes the two as rows.",
+            "`argsort` says which value comes first; a rank says at which place a value comes.",
+            "`x.argsort().argsort()` are the ranks; `torch.corrcoef` takes the two as rows.",
         ),
         mistakes={
             "this correlates the values: take their ranks first": lambda x, y: torch.corrcoef(torch.stack([x, y]))[
@@ -214,6 +260,14 @@ EXERCISES = [
             "one argsort gives the order, not the ranks: apply it twice": lambda x, y: torch.corrcoef(
                 torch.stack([x.argsort().float(), y.argsort().float()])
             )[0, 1],
+            "this is the covariance of the ranks: divide by both standard deviations": lambda x, y: torch.cov(
+                torch.stack([x.argsort().argsort(), y.argsort().argsort()]).float()
+            )[0, 1],
+            "only x was ranked": lambda x, y: torch.corrcoef(torch.stack([x.argsort().argsort().float(), y]))[0, 1],
+            "only y was ranked": lambda x, y: torch.corrcoef(torch.stack([x, y.argsort().argsort().float()]))[0, 1],
+            "this is the whole matrix of correlations: the number for x with y stands off its diagonal": (
+                lambda x, y: torch.corrcoef(torch.stack([v.argsort().argsort().float() for v in (x, y)]))
+            ),
             "one of the two is ranked downwards: the sign is flipped": lambda x, y: spearman(x, -y),
         },
         alternatives=(
@@ -231,10 +285,11 @@ EXERCISES = [
         "divided it by `scale`. Write `weighted(out, W_in, scale)`: the root mean square over tokens of the part of the "
         "destination's input that comes from the source and varies (that is, after taking off the mean over tokens).",
         solution=weighted,
-        inputs=lambda: (seeded(17, 7, seed=8) + 1, seeded(7, 13, seed=9), 3.0),
+        inputs=_written,
+        returns="what is sent",
         hints=(
             "Take the mean over tokens off `out` first: what never changes can stand in the bias.",
-            "The squared Frobenius norm sums over tokens and neurons; the mean over tokens divides it by len(out).",
+            "The squared Frobenius norm sums over tokens and neurons; the mean over tokens divides it by `len(out)`.",
         ),
         mistakes={
             "the constant part is still in it: take the mean over tokens off": lambda out, W_in, scale: (
@@ -244,6 +299,21 @@ EXERCISES = [
                 torch.linalg.norm((out - out.mean(dim=1, keepdim=True)) @ W_in) / len(out) ** 0.5 / scale
             ),
             "the destination's scale is missing": lambda out, W_in, scale: weighted(out, W_in, 1.0),
+            "torch's `var` and `std` divide by n - 1 unless told otherwise: here the mean over tokens is asked for": (
+                lambda out, W_in, scale: weighted(out, W_in, scale) * (len(out) / (len(out) - 1)) ** 0.5
+            ),
+            "this is the mean over tokens and neurons: sum over the neurons": lambda out, W_in, scale: (
+                weighted(out, W_in, scale) / W_in.shape[1] ** 0.5
+            ),
+            "this is the square: a root mean square is a root": lambda out, W_in, scale: (
+                weighted(out, W_in, scale) ** 2
+            ),
+            "divided by the number of tokens after the root: its root belongs there": lambda out, W_in, scale: (
+                weighted(out, W_in, scale) / len(out) ** 0.5
+            ),
+            "the norm divides by its scale, and you multiplied": lambda out, W_in, scale: weighted(
+                out, W_in, 1 / scale
+            ),
             "this is a sum over tokens: a root mean square divides by the root of their number": (
                 lambda out, W_in, scale: weighted(out, W_in, scale) * len(out) ** 0.5
             ),

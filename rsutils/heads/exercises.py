@@ -1,16 +1,12 @@
 """Exercises of chapter 05."""
 
+import tracemalloc
+
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from rsutils.teaching.checks import Exercise
+from rsutils.teaching.checks import Exercise, changes_arguments, run
 from rsutils.teaching.questions import Question
-
-
-def tensors(*shapes, seed=0):
-    """Seeded standard normal tensors of these shapes."""
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
-
 
 # 05.1
 
@@ -29,6 +25,10 @@ def token_before(pattern, length):
 
 def whole_diagonal(pattern, length):
     return pattern.diagonal(-(length - 1)).mean()
+
+
+def bos_forgotten(pattern, length):
+    return sum(pattern[q, q - length + 1] for q in range(length, 2 * length)) / length
 
 
 def key_as_row(pattern, length):
@@ -146,6 +146,12 @@ def root_mean(write, read):
     return null_z(write, read) * (score - d**-0.5) / (score**2 - 1 / d)
 
 
+def root_of_variance_forgotten(write, read):
+    d = write.shape[1]
+    share = (write @ read.T).norm() ** 2 / (write.norm() * read.norm()) ** 2
+    return null_z(write, read) ** 2 / (share - 1 / d)
+
+
 def flat_spectra(write, read):
     d, h = write.shape[1], write.shape[0]
     score = (write @ read.T).norm() / (write.norm() * read.norm())
@@ -199,7 +205,76 @@ def mean_ablate_by_where(z, head):
     return torch.where(chosen, z.mean(dim=(0, 1)), z)
 
 
-FACTORS = ((23, 5), (5, 23), (23, 5), (23, 5))
+def _copied_span(draw):
+    (length,) = draw.sizes(1)
+    return draw.pattern(2 * length + 1), length
+
+
+def _chain(draw):
+    pos, *heads_and_stream = draw.sizes(4)
+    d_source, d_destination, d_model = sorted(heads_and_stream)
+    return (
+        draw.normal(pos, d_model),
+        draw.normal(d_model, d_source),
+        draw.normal(d_source, d_model),
+        draw.normal(d_model, d_destination),
+    )
+
+
+def _two_circuits(draw):
+    d_source, d_destination, d_model = sorted(draw.sizes(3))
+    return (
+        draw.normal(d_model, d_source),
+        draw.normal(d_source, d_model),
+        draw.normal(d_model, d_destination),
+        draw.normal(d_model, d_destination),
+    )
+
+
+def _thin_factors(draw):
+    d_head, d_model = draw.deal(3, 5, 7), draw.deal(1009, 1013, 1019)
+    # Mixed, so that the Gram matrices are far from diagonal, as trained ones are.
+    return draw.normal(d_model, d_head) @ draw.normal(d_head, d_head), draw.normal(d_head, d_head) @ draw.normal(
+        d_head, d_model
+    )
+
+
+def _overlapping(draw):
+    d_head, d = sorted(draw.sizes(2))
+    write = draw.normal(d_head, d)
+    return write, draw.normal(d_head, d) + write
+
+
+def _head_outputs(draw):
+    batch, (pos, n_heads, d_head) = draw.deal(2, 3), draw.sizes(3)
+    z = draw.normal(batch, pos, n_heads, d_head) + draw.normal(n_heads, d_head)
+    return z, draw.integer(0, min(pos, n_heads) - 1)
+
+
+class _Made(TorchDispatchMode):
+    """Remembers how many numbers the largest tensor has that torch makes."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(tensor, torch.Tensor):  # its memory and not its shape, which a view may stretch
+                self.largest = max(self.largest, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return made
+
+
+def _whole_product(answer, inputs):
+    tracemalloc.start()  # sees what NumPy makes, and not what torch makes
+    with _Made() as made:
+        run(answer, inputs)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    d_model = len(inputs[0])
+    if max(made.largest, peak / 4) >= d_model**2:
+        return "the number is right, and you made a `d_model x d_model` matrix on the way: the task is to do without"
+    return None
+
 
 EXERCISES = [
     Exercise(
@@ -210,15 +285,23 @@ EXERCISES = [
         "span, each span `length` tokens long: the mean attention that a query in the second copy pays to the token "
         "**after** its first copy.",
         solution=induction_score,
-        inputs=lambda: (tensors((27, 27))[0].softmax(-1).tril(), 13),
+        inputs=_copied_span,
+        returns="induction score",
         hints=(
-            "The queries are at positions length + 1 to 2 * length (position 0 is BOS).",
-            "The first copy of query q is at q - length; the token after it is at q - length + 1.",
+            "The queries are at positions `length + 1` to `2 * length` (position 0 is BOS).",
+            "The first copy of query `q` is at `q - length`; the token after it is at `q - length + 1`.",
         ),
         mistakes={
             "that is the duplicate-token score: it looks at the first copy itself": duplicate_score,
             "that is the token before the first copy; induction looks at the one after": token_before,
             "the diagonal is right, but it begins with two queries of the first copy": whole_diagonal,
+            "BOS is forgotten: it stands at position 0, and the second copy begins at length + 1": bos_forgotten,
+            "this is a sum over the queries: take their mean": lambda pattern, length: (
+                length * induction_score(pattern, length)
+            ),
+            "the mean runs over the queries of the second copy: there are `length` of them": lambda pattern, length: (
+                length * induction_score(pattern, length) / (2 * length + 1)
+            ),
             "rows are queries and columns are keys; you have them the other way round": key_as_row,
         },
         alternatives=(induction_by_diagonal,),
@@ -231,10 +314,11 @@ EXERCISES = [
         "whose (normalised) stream vector is `x`, and writes what it found to the stream; the destination's query "
         "weights read it. Return what arrives there. `x` has shape `[pos, d_model]`, the answer `[pos, d_head]`.",
         solution=into_query,
-        inputs=lambda: tensors((7, 23), (23, 5), (5, 23), (23, 5)),
+        inputs=_chain,
+        returns="query [pos, d_head]",
         hints=(
-            "Vectors are rows and multiply from the left: follow x through the weights in the order it meets them.",
-            "x is read by W_V, written by W_O, and read again by W_Q: three products from the left.",
+            "Vectors are rows and multiply from the left: follow `x` through the weights in the order it meets them.",
+            "`x` is read by `W_V`, written by `W_O`, and read again by `W_Q`: three products from the left.",
         ),
         mistakes={
             "that is `W_Q.T @ W_OV`: the shapes fit, and it sends x through the source's circuit backwards": backwards,
@@ -251,10 +335,11 @@ EXERCISES = [
         "OV circuit composed with the **key** side of the destination's QK circuit, over the product of the two "
         "circuits' norms. Here you may multiply the circuits out.",
         solution=k_composition,
-        inputs=lambda: tensors(*FACTORS),
+        inputs=_two_circuits,
+        returns="score",
         hints=(
             "`W_QK = W_Q @ W_K.T` is asked by the query on its left and answered by the key on its right.",
-            "The source's output must meet W_K first, so compose `W_OV @ W_QK.T`; `.norm()` is the Frobenius norm.",
+            "The source's output must meet `W_K` first, so compose `W_OV @ W_QK.T`; `.norm()` is the Frobenius norm.",
         ),
         mistakes={
             "that is Q-composition: the source's output meets W_Q first": q_composition,
@@ -269,10 +354,12 @@ EXERCISES = [
         title="The norm of a circuit that is never multiplied out",
         stars=2,
         task="Write `thin_norm(W_V, W_O)`: the Frobenius norm of `W_V @ W_O` without making any "
-        "`d_model x d_model` matrix. `W_V` is `[d_model, d_head]`, `W_O` is `[d_head, d_model]`. (The checker's "
-        "`d_model` is so large that the whole product would take a hundred megabytes.)",
+        "`d_model x d_model` matrix. `W_V` is `[d_model, d_head]`, `W_O` is `[d_head, d_model]`. (The checker "
+        "looks at what you make on the way.)",
         solution=thin_norm,
-        inputs=lambda: tensors((5003, 3), (3, 5003)),
+        inputs=_thin_factors,
+        returns="norm",
+        forbids=_whole_product,
         hints=(
             "`norm(M)**2 == trace(M.T @ M)`, and a trace lets you move factors round in a circle.",
             "`trace(W_O.T @ W_V.T @ W_V @ W_O) == trace((W_V.T @ W_V) @ (W_O @ W_O.T))`: two small matrices.",
@@ -294,7 +381,8 @@ EXERCISES = [
         "`2 (p - 1/d) (q - 1/d) / ((d - 1) (d + 2))`, where `p` and `q` are the spreads of the two spectra, "
         "`sum(s**4) / sum(s**2)**2`.",
         solution=null_z,
-        inputs=lambda: tensors((5, 23), (5, 23)),
+        inputs=_overlapping,
+        returns="z",
         hints=(
             "The sums over singular values need no SVD: `sum(s**2)` is the trace of `write @ write.T`.",
             "and `sum(s**4)` is the sum of the squares of that matrix' entries.",
@@ -302,6 +390,10 @@ EXERCISES = [
         mistakes={
             "the score's square has mean 1/d, not the score": score_not_squared,
             "1/sqrt(d) is the root mean square, not the mean; compare squares": root_mean,
+            "that divides by the variance: divide by its root": root_of_variance_forgotten,
+            "that is how far above the mean, not in how many standard deviations": lambda write, read: (
+                (write @ read.T).norm() ** 2 / (write.norm() * read.norm()) ** 2 - 1 / write.shape[1]
+            ),
             "that holds for equal singular values; use each circuit's own spread": flat_spectra,
         },
         alternatives=(null_z_from_singular_values,),
@@ -313,16 +405,27 @@ EXERCISES = [
         task="Write `mean_ablate(z, head)`: a copy of `z` (`hook_z`, shape `[batch, pos, head, d_head]`) in which that "
         "head's output is its mean over batch and positions everywhere. Leave the given tensor as it is.",
         solution=mean_ablate,
-        inputs=lambda: (*tensors((3, 11, 5, 7)), 2),
+        inputs=_head_outputs,
+        returns="z [batch, pos, head, d_head]",
+        forbids=changes_arguments,
         hints=(
-            "`z[:, :, head]` has shape [batch, pos, d_head]; which of its dimensions does the mean take?",
-            "`.mean(dim=(0, 1))` leaves one vector of d_head numbers, which fits every batch row and position.",
+            "`z[:, :, head]` has shape `[batch, pos, d_head]`; which of its dimensions does the mean take?",
+            "`.mean(dim=(0, 1))` leaves one vector of `d_head` numbers, which fits every batch row and position.",
         ),
         mistakes={
             "that is zero ablation, which also takes away the head's constant part": zero_ablate,
             "that replaces a position, not a head: heads are the third dimension": ablate_position,
             "that is the mean over the batch alone: positions still differ": mean_over_batch,
             "that is the mean of all heads, not of this one": mean_of_everything,
+            "that is one number, the mean over d_head too: each direction keeps its own mean": lambda z, head: (
+                torch.where(torch.arange(z.shape[2])[:, None] == head, z[:, :, head].mean(), z)
+            ),
+            "that is the mean over positions alone: batch rows still differ": lambda z, head: torch.where(
+                torch.arange(z.shape[2])[:, None] == head, z.mean(dim=1, keepdim=True), z
+            ),
+            "that is this head's part alone: give back all heads, this one replaced": lambda z, head: mean_ablate(
+                z, head
+            )[:, :, head],
         },
         alternatives=(mean_ablate_by_where,),
     ),

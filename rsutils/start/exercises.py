@@ -2,7 +2,7 @@
 
 import torch
 
-from rsutils.teaching.checks import Exercise, seeded
+from rsutils.teaching.checks import Exercise
 from rsutils.teaching.questions import Question
 
 
@@ -35,6 +35,22 @@ def _swapped():
     return {name: {"reads": "writes", "writes": "reads"}[role] for name, role in who_does_what().items()}
 
 
+def _stream_inputs(draw):
+    n_layers, pos, d_model = draw.sizes(3)
+    layer = draw.integer(1, n_layers - 2)  # one before it and one after it, so that a sum over too few or many shows
+    return draw.normal(pos, d_model), draw.normal(n_layers, pos, d_model), draw.normal(n_layers, pos, d_model), layer
+
+
+def _query_key_inputs(draw):
+    pos, d_head = draw.sizes(2)
+    return draw.normal(pos, d_head), draw.normal(pos, d_head)
+
+
+def _head_inputs(draw):
+    pos, d_model, d_head = draw.sizes(3)
+    return draw.pattern(pos), draw.normal(pos, d_model), draw.normal(d_model, d_head), draw.normal(d_head, d_model)
+
+
 def _scores(q, k):
     return q @ k.T / q.shape[-1] ** 0.5
 
@@ -47,7 +63,8 @@ EXERCISES = [
         task="Write `causal_mask(n)`: a boolean matrix of shape `[query, key]` that is true where the query's position "
         "may look at the key's position. A position sees itself and everything before it.",
         solution=causal_mask,
-        inputs=lambda: (7,),
+        inputs=lambda draw: draw.sizes(1),
+        returns="mask [query, key]",
         hints=(
             "Row = the position that looks. The last row sees everything.",
             "torch has `tril` and `triu`: which one?",
@@ -72,7 +89,8 @@ EXERCISES = [
         task="Write `attention_pattern(q, k)` for one head: `q` and `k` have shape `[pos, d_head]`, the result has shape "
         "`[query, key]` and rows that sum to one. Do not forget the causal mask.",
         solution=attention_pattern,
-        inputs=lambda: (seeded(11, 5), seeded(11, 5, seed=1)),
+        inputs=_query_key_inputs,
+        returns="pattern [query, key]",
         hints=(
             "Scores first (a product divided by the square root of `d_head`), then the mask, then a softmax.",
             "Set the forbidden scores to minus infinity before the softmax over the last axis.",
@@ -84,6 +102,18 @@ EXERCISES = [
             ),
             "the softmax runs over queries: it has to run over keys, the last axis": lambda q, k: (
                 _scores(q, k).masked_fill(~causal_mask(len(q)), -torch.inf).softmax(dim=0)
+            ),
+            "queries and keys have changed places: rows are queries, so `q` comes first": lambda q, k: (
+                attention_pattern(k, q)
+            ),
+            "the mask came after the softmax, so rows no longer sum to one: mask the scores": lambda q, k: (
+                _scores(q, k).softmax(dim=-1).tril()
+            ),
+            "the mask is the wrong way round: the allowed scores were set to minus infinity, and the last row is nan": (
+                lambda q, k: _scores(q, k).masked_fill(causal_mask(len(q)), -torch.inf).softmax(dim=-1)
+            ),
+            "a position may look at itself: here the first row has nothing left, and is nan": lambda q, k: (
+                _scores(q, k).masked_fill(~causal_mask(len(q)).tril(-1), -torch.inf).softmax(dim=-1)
             ),
             "masked scores were set to 0, and exp(0) is 1: set them to minus infinity": lambda q, k: (
                 _scores(q, k).masked_fill(~causal_mask(len(q)), 0).softmax(dim=-1)
@@ -102,7 +132,8 @@ EXERCISES = [
         task="Write `head_output(pattern, x, W_V, W_O)`: what one head adds to the stream at every position. `pattern` is "
         "`[query, key]`, `x` is `[pos, d_model]` (what the head reads), the result is `[pos, d_model]`.",
         solution=head_output,
-        inputs=lambda: (seeded(11, 11).softmax(-1), seeded(11, 7), seeded(7, 3, seed=1), seeded(3, 7, seed=2)),
+        inputs=_head_inputs,
+        returns="output [pos, d_model]",
         hints=(
             "Vectors are rows: read the formula from left to right.",
             "`x @ W_V` are the values; the pattern mixes them.",
@@ -112,6 +143,12 @@ EXERCISES = [
                 lambda pattern, x, W_V, W_O: pattern.T @ x @ W_V @ W_O
             ),
             "the pattern is not used: nothing moves between positions": lambda pattern, x, W_V, W_O: x @ W_V @ W_O,
+            "the values are missing: `pattern @ x` still has to go through W_V and W_O": (
+                lambda pattern, x, W_V, W_O: pattern @ x
+            ),
+            "this stops at the head's own directions: W_O writes them to the stream": (
+                lambda pattern, x, W_V, W_O: pattern @ x @ W_V
+            ),
             "this averages all positions alike: weight them with the pattern": (
                 lambda pattern, x, W_V, W_O: (x @ W_V @ W_O).mean(0, keepdim=True).expand(len(x), -1)
             ),
@@ -125,7 +162,8 @@ EXERCISES = [
         task="Write `stream_after(embed, attn_out, mlp_out, layer)`: the stream after block `layer` (counted from 0). "
         "`embed` is `[pos, d_model]` (positions included), `attn_out` and `mlp_out` are `[n_layers, pos, d_model]`.",
         solution=stream_after,
-        inputs=lambda: (seeded(7, 11), seeded(5, 7, 11, seed=1), seeded(5, 7, 11, seed=2), 2),
+        inputs=_stream_inputs,
+        returns="stream [pos, d_model]",
         hints=(
             "Start with the embedding and add.",
             "Block 2 comes after blocks 0 and 1: three attention and three MLP outputs.",
@@ -139,6 +177,27 @@ EXERCISES = [
             ),
             "the last block is missing: `range(layer)` stops before `layer`": lambda embed, attn_out, mlp_out, layer: (
                 embed + attn_out[:layer].sum(0) + mlp_out[:layer].sum(0)
+            ),
+            "one block too many: the stream after block `layer` has seen blocks 0 to `layer`": (
+                lambda embed, attn_out, mlp_out, layer: stream_after(embed, attn_out, mlp_out, layer + 1)
+            ),
+            "the last MLP is missing: a block is done when both of its parts have written": (
+                lambda embed, attn_out, mlp_out, layer: stream_after(embed, attn_out, mlp_out, layer) - mlp_out[layer]
+            ),
+            "the MLPs are missing: a block writes twice": lambda embed, attn_out, mlp_out, layer: (
+                embed + attn_out[: layer + 1].sum(0)
+            ),
+            "the attention is missing: a block writes twice": lambda embed, attn_out, mlp_out, layer: (
+                embed + mlp_out[: layer + 1].sum(0)
+            ),
+            "this is the whole model: stop after block `layer`": lambda embed, attn_out, mlp_out, layer: (
+                embed + attn_out.sum(0) + mlp_out.sum(0)
+            ),
+            "the embedding is counted in every block: it enters once": lambda embed, attn_out, mlp_out, layer: (
+                stream_after(embed, attn_out, mlp_out, layer) + layer * embed
+            ),
+            "only the last block's writes are added: the stream keeps those of the earlier ones too": (
+                lambda embed, attn_out, mlp_out, layer: embed + attn_out[layer] + mlp_out[layer]
             ),
             "a block adds to the stream, it does not replace it": lambda embed, attn_out, mlp_out, layer: (
                 attn_out[layer] + mlp_out[layer]
@@ -156,7 +215,8 @@ EXERCISES = [
         task="Fill the dictionary: for each of `W_E`, `W_Q`, `W_O`, `W_in`, `W_out`, `W_U` say whether it `'reads'` the "
         "stream or `'writes'` to it.",
         solution=who_does_what,
-        inputs=tuple,
+        inputs=lambda draw: (),
+        returns="",
         hints=("Where does `d_model` stand in its shape?", "`[d_model, ...]` reads, `[..., d_model]` writes."),
         mistakes={
             "all six are the wrong way round: `x @ W` with x from the stream is a reading": _swapped,

@@ -6,10 +6,6 @@ from rsutils.teaching.checks import Exercise
 from rsutils.teaching.questions import Question
 
 
-def random(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 def streams(embed, attn_outs, mlp_outs):
     return embed + (attn_outs + mlp_outs).cumsum(dim=0)
 
@@ -70,6 +66,45 @@ def what_remains_by_stream(writes, source):
     return stream @ write / write.norm() ** 2
 
 
+def _layers(draw):
+    pos, d_model, n_layers = draw.sizes(3)
+    return draw.normal(pos, d_model), draw.normal(n_layers, pos, d_model), draw.normal(n_layers, pos, d_model)
+
+
+def _norms(draw):
+    (n_layers,) = draw.sizes(1)
+    growth = draw.uniform(4.0, 8.0) ** (torch.arange(n_layers) / (n_layers - 1))
+    return (2 * growth * (0.2 * draw.normal(n_layers)).exp(),)
+
+
+def _head(draw):
+    pos, d_head, d_model = draw.sizes(3)
+    return draw.normal(pos, pos), draw.normal(pos, d_head), draw.normal(d_head, d_model), draw.integer(1, pos - 2)
+
+
+def _contrast(draw):
+    n_writes, d_model, d_vocab = draw.sizes(3)
+    writes = draw.normal(n_writes, d_model)
+    right = draw.integer(0, d_vocab - 1)
+    wrong = (right + draw.integer(1, d_vocab - 1)) % d_vocab
+    return (
+        writes - writes.mean(dim=-1, keepdim=True),
+        draw.uniform(2.0, 4.0),
+        draw.normal(d_model, d_vocab),
+        right,
+        wrong,
+    )
+
+
+def _erased(draw):
+    n_writes, d_model = draw.sizes(2)
+    writes, source = draw.normal(n_writes, d_model), draw.integer(1, n_writes - 3)
+    # Later writes add to it and then take more than all of it away: what remains rises above 1 and ends below 0.
+    writes[source + 1] += 2 * writes[source]
+    writes[-1] -= (1 + what_remains(writes, source)[-1]) * writes[source]
+    return writes, source
+
+
 EXERCISES = [
     Exercise(
         id="02.1",
@@ -81,7 +116,8 @@ EXERCISES = [
             "`[layer, pos, d_model]`. Return `[layer, pos, d_model]`: `resid_post` of every layer."
         ),
         solution=streams,
-        inputs=lambda: (random(7, 13, seed=1), random(5, 7, 13, seed=2), random(5, 7, 13, seed=3)),
+        inputs=_layers,
+        returns="streams [layer, pos, d_model]",
         hints=(
             "Nothing is ever overwritten: each layer adds its two outputs to what is there.",
             "`cumsum(dim=0)` over the layers gives all the partial sums at once; the embedding is in every one of them.",
@@ -97,6 +133,19 @@ EXERCISES = [
                 lambda embed, attn_outs, mlp_outs: embed + attn_outs + mlp_outs
             ),
             "the attention outputs are missing": lambda embed, attn_outs, mlp_outs: embed + mlp_outs.cumsum(dim=0),
+            "the MLP outputs are missing": lambda embed, attn_outs, mlp_outs: embed + attn_outs.cumsum(dim=0),
+            "the embedding is added again at each layer: it enters once": lambda embed, attn_outs, mlp_outs: (
+                embed + attn_outs + mlp_outs
+            ).cumsum(dim=0),
+            "all layers show the last stream: `+=` changes the tensor that you have kept already, `x = x + y` does not": (
+                lambda embed, attn_outs, mlp_outs: streams(embed, attn_outs, mlp_outs)[-1:].expand_as(attn_outs)
+            ),
+            "the layers run backwards: layer 0 writes first": lambda embed, attn_outs, mlp_outs: streams(
+                embed, attn_outs.flip(0), mlp_outs.flip(0)
+            ),
+            "this is the last stream alone: keep one for each layer": (
+                lambda embed, attn_outs, mlp_outs: streams(embed, attn_outs, mlp_outs)[-1]
+            ),
             "this is the stream before each layer (`resid_pre`); after it was asked for": (
                 lambda embed, attn_outs, mlp_outs: embed + (attn_outs + mlp_outs).cumsum(dim=0) - attn_outs - mlp_outs
             ),
@@ -112,7 +161,8 @@ EXERCISES = [
             "of least squares through the logarithm of `norms` (shape `[layer]`) against the layer's number."
         ),
         solution=growth_factor,
-        inputs=lambda: (5 * 1.3 ** torch.arange(11.0) * (0.2 * random(11, seed=4)).exp(),),
+        inputs=_norms,
+        returns="factor",
         hints=(
             "If `norm = a * f ** layer`, then `log(norm) = log(a) + layer * log(f)`: the slope of a line.",
             "Slope: `(x * y).sum() / (x * x).sum()` with `x` the layer numbers minus their mean; then take `exp`.",
@@ -125,6 +175,12 @@ EXERCISES = [
             "this is the growth over all layers together: take it a layer": lambda norms: norms[-1] / norms[0],
             "only the first and the last norm are used: fit a line through all of them": (
                 lambda norms: (norms[-1] / norms[0]) ** (1 / (len(norms) - 1))
+            ),
+            "the layers' mean is not taken off: the slope is not that of a line through the origin": lambda norms: (
+                ((k := torch.arange(len(norms))) * norms.log()).sum() / (k * k).sum()
+            ).exp(),
+            "the logarithm is to base 2 or 10 and the power to base e: use the same base for both": lambda norms: (
+                growth_factor(norms).log2().exp()
             ),
             "this is the mean of the ratios; the line through the logarithms gives less weight to single jumps": (
                 lambda norms: (norms[1:] / norms[:-1]).mean()
@@ -141,7 +197,8 @@ EXERCISES = [
             "stream's squared norm that it accounts for (`[write]`). The shares must sum to one; some may be negative."
         ),
         solution=shares,
-        inputs=lambda: (random(11, 7, seed=5),),
+        inputs=lambda draw: (draw.normal(*draw.sizes(2)),),
+        returns="shares [write]",
         hints=(
             "The final stream is the sum of the writes. Its squared norm is its dot product with itself: replace one "
             "of the two by that sum.",
@@ -151,6 +208,16 @@ EXERCISES = [
             "these are shares of the summed norms: two writes that cancel would both get a part": lambda writes: (
                 writes.norm(dim=-1) / writes.norm(dim=-1).sum()
             ),
+            "these are shares of the summed squared norms: two writes that cancel would both get a part": lambda writes: (
+                writes.pow(2).sum(dim=-1) / writes.pow(2).sum()
+            ),
+            "this is each write's own square over the final stream's: what writes share is left out, and the sum is not one": (
+                lambda writes: writes.pow(2).sum(dim=-1) / writes.sum(dim=0).pow(2).sum()
+            ),
+            "the final stream is the sum of all writes, not the last write": lambda writes: (
+                writes @ writes[-1] / (writes[-1] @ writes[-1])
+            ),
+            "not divided yet: these sum to the final stream's squared norm": lambda writes: writes @ writes.sum(dim=0),
             "divide by the final stream's norm squared, not by its norm": lambda writes: (
                 writes @ writes.sum(0) / writes.sum(0).norm()
             ),
@@ -173,7 +240,8 @@ EXERCISES = [
             "scores **before** mask and softmax, `v` is `[source, d_head]`, `W_O` is `[d_head, d_model]`."
         ),
         solution=what_was_read,
-        inputs=lambda: (random(7, 7, seed=6), random(7, 5, seed=7), random(5, 13, seed=8), 4),
+        inputs=_head,
+        returns="what was read [source, d_model]",
         hints=(
             "A position may read itself and what came before. Mask, softmax over the sources, then weigh each source.",
             "Row `destination` of the pattern, as a column, times `v @ W_O`; sources after `destination` weigh zero.",
@@ -196,6 +264,28 @@ EXERCISES = [
             "the pattern is missing: this is what each source would bring at weight one": (
                 lambda scores, v, W_O, destination: v @ W_O
             ),
+            "a position may read itself: here the mask leaves it out": lambda scores, v, W_O, destination: (
+                scores.masked_fill(torch.ones_like(scores).triu().bool(), -torch.inf).softmax(-1)[destination][:, None]
+                * (v @ W_O)
+            ),
+            "the mask is the wrong way round: this position reads the future alone": lambda scores, v, W_O, destination: (
+                scores.masked_fill(torch.ones_like(scores).tril().bool(), -torch.inf).softmax(-1)[destination][:, None]
+                * (v @ W_O)
+            ),
+            "masked scores were set to 0, and exp(0) is 1: set them to minus infinity": (
+                lambda scores, v, W_O, destination: scores.tril().softmax(dim=-1)[destination][:, None] * (v @ W_O)
+            ),
+            "the softmax is missing: scores are not weights": lambda scores, v, W_O, destination: (
+                scores.tril()[destination][:, None] * (v @ W_O)
+            ),
+            "the softmax runs over destinations: it has to run over sources, the last axis": (
+                lambda scores, v, W_O, destination: (
+                    scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(dim=0)[destination][
+                        :, None
+                    ]
+                    * (v @ W_O)
+                )
+            ),
             "masking after the softmax leaves weights that do not sum to one: mask before": (
                 lambda scores, v, W_O, destination: (scores.softmax(dim=-1).tril()[destination])[:, None] * (v @ W_O)
             ),
@@ -212,13 +302,8 @@ EXERCISES = [
             "`scale` is the number by which the final norm divided the whole stream."
         ),
         solution=attributions,
-        inputs=lambda: (
-            (w := random(11, 7, seed=9)) - w.mean(dim=-1, keepdim=True),
-            2.5,
-            random(7, 17, seed=10),
-            3,
-            13,
-        ),
+        inputs=_contrast,
+        returns="attributions [write]",
         hints=(
             "With the scale held at what it was, logits are linear in the stream, so every write has its own part.",
             "The direction is `W_U[:, right] - W_U[:, wrong]`; divide the writes by `scale` and multiply.",
@@ -232,6 +317,15 @@ EXERCISES = [
             ),
             "the final norm's scale is missing": lambda writes, scale, W_U, right, wrong: (
                 writes @ (W_U[:, right] - W_U[:, wrong])
+            ),
+            "the final norm divides by its scale, and you multiplied": lambda writes, scale, W_U, right, wrong: (
+                writes * scale @ (W_U[:, right] - W_U[:, wrong])
+            ),
+            "this is the sum over all writes: keep one number for each": lambda writes, scale, W_U, right, wrong: (
+                attributions(writes, scale, W_U, right, wrong).sum()
+            ),
+            "the two logits are added: one token over the other is a difference": (
+                lambda writes, scale, W_U, right, wrong: writes / scale @ (W_U[:, right] + W_U[:, wrong])
             ),
             "each write is normalised by itself here: all of them share the whole stream's scale": (
                 lambda writes, scale, W_U, right, wrong: (
@@ -256,7 +350,8 @@ EXERCISES = [
             "`[write - source]` values: components along the write, in units of its own norm."
         ),
         solution=what_remains,
-        inputs=lambda: (random(11, 7, seed=11), 4),
+        inputs=_erased,
+        returns="what remains [write - source]",
         hints=(
             "Only the component along `writes[source]` matters: project every later write on it and add up.",
             "`write @ w / (w @ w)` is 1 for `w` itself and negative for a write that takes some of it away; `cumsum`.",
@@ -271,6 +366,18 @@ EXERCISES = [
             "divide by the norm squared: the first value must be 1": lambda writes, source: (
                 writes[source:] @ writes[source] / writes[source].norm()
             ).cumsum(dim=0),
+            "a component may fall below zero, where later writes took more than there was: do not cut it off": (
+                lambda writes, source: what_remains(writes, source).clamp(min=0)
+            ),
+            "this starts after the source: its own component, 1, comes first": lambda writes, source: what_remains(
+                writes, source
+            )[1:],
+            "earlier writes belong left out: return values from the source on": lambda writes, source: (
+                writes @ writes[source] / (writes[source] @ writes[source])
+            ).cumsum(dim=0),
+            "these are absolute values: a write that takes something away counts below zero": lambda writes, source: (
+                (writes[source:] @ writes[source] / (writes[source] @ writes[source])).abs().cumsum(dim=0)
+            ),
             "these are cosines: a large write removes more than a small one at the same angle": (
                 lambda writes, source: torch.cosine_similarity(writes[source:], writes[source][None], dim=-1).cumsum(
                     dim=0

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from rsutils.teaching.checks import Exercise, seeded
+from rsutils.teaching.checks import Exercise
 from rsutils.teaching.questions import Question
 
 
@@ -38,6 +38,46 @@ def direct_effect(stream, written, W_in):
     return pre(stream) - pre(stream - written)
 
 
+def _two_mlps(draw):
+    d_source, d_model, d_destination = draw.sizes(3)
+    # One in three as wide as the stream: there a wrong order shows in the numbers, elsewhere as an error of shape.
+    d_source = d_model if draw.deal(True, False, False) else d_source
+    return draw.normal(d_source, d_model), draw.normal(d_model, d_destination)
+
+
+def _one_reader(draw):
+    d_source, d_model = draw.sizes(2)
+    return draw.normal(d_source), draw.normal(d_source, d_model), draw.normal(d_model), draw.uniform(1.5, 3.0)
+
+
+def _ledger(draw):
+    n_components, d_model = draw.sizes(2)
+    written, w, scale = draw.normal(n_components, d_model), draw.normal(d_model), draw.uniform(1.5, 3.0)
+    # The bias puts the sum where an activation function bends: neither at zero nor where it is nearly a line.
+    total = draw.uniform(0.5, 1.5) * draw.deal(-1, 1)
+    return written, w, total - written.sum(dim=0) @ w / scale, scale
+
+
+def _factors(draw):
+    d_source, d_model, d_destination = draw.sizes(3)
+    return draw.normal(d_source, d_model), draw.normal(d_model, d_destination)
+
+
+def _heatmap(draw):
+    n_rows, n_columns = draw.sizes(2)
+    z = draw.normal(n_rows, n_columns)
+    # Signs and scales that between them tell every wrong way to find the colour from every other.
+    sign, colours = draw.deal((-1, "red white blue"), (1, "red white blue"), (-1, "blue white red"))
+    z[draw.integer(0, n_rows - 1), draw.integer(0, n_columns - 1)] = sign * 2 * z.abs().max()
+    labels = [100 + 7 * label for label in draw.normal(n_rows + n_columns).argsort().tolist()]
+    return z, labels[:n_rows], labels[n_rows:], colours.split()
+
+
+def _removal(draw):
+    pos, d_model, d_mlp = draw.sizes(3)
+    return draw.normal(pos, d_model), draw.normal(pos, d_model), draw.normal(d_model, d_mlp)
+
+
 def _at(z, cell, rows, columns, colours, blue_is_negative=False):
     row, column = divmod(cell.item(), z.shape[1])
     positive = z[row, column] > 0
@@ -57,21 +97,22 @@ EXERCISES = [
         stars=1,
         task="Write `virtual_weights(W_out, W_in)`: row i, column j is how strongly a later neuron j reads what neuron i "
         "writes. `W_out` is `[d_source, d_model]`, `W_in` is `[d_model, d_destination]`. (The checker's source MLP "
-        "is as wide as the stream, so that a wrong order does not always show as an error of shape.)",
+        "is sometimes as wide as the stream: there a wrong order does not show as an error of shape.)",
         solution=virtual_weights,
-        inputs=lambda: (seeded(7, 7, seed=1), seeded(7, 11, seed=2)),
+        inputs=_two_mlps,
+        returns="V [source neuron, destination neuron]",
         hints=(
             "Row i of `W_out` and column j of `W_in` are both vectors of the stream: take their inner product.",
             "The source writes first and vectors multiply from the left: writer @ reader.",
         ),
         mistakes={
-            "W_in.T @ W_out composes in the wrong order: for most sizes it is an error of shape, and here it runs and is "
-            "wrong": lambda W_out, W_in: W_in.T @ W_out,
+            "W_in.T @ W_out composes in the wrong order: for most sizes it is an error of shape, and where the source is as "
+            "wide as the stream it runs and is wrong": lambda W_out, W_in: W_in.T @ W_out,
             "the numbers are right and transposed: rows are source neurons": lambda W_out, W_in: (W_out @ W_in).T,
             "W_out is transposed: its rows, not its columns, are what neurons write": lambda W_out, W_in: (
                 W_out.T @ W_in
             ),
-            "there is no GELU between writing and reading": lambda W_out, W_in: F.gelu(W_out @ W_in),
+            "there is no activation function between writing and reading": lambda W_out, W_in: F.gelu(W_out @ W_in),
         },
         alternatives=(
             lambda W_out, W_in: torch.einsum("im,mj->ij", W_out, W_in),
@@ -87,7 +128,8 @@ EXERCISES = [
         "`neuron_terms(activations, W_out, w, scale)`: what each source neuron adds to the later neuron's "
         "pre-activation, `[d_source]`.",
         solution=neuron_terms,
-        inputs=lambda: (seeded(11, seed=3), seeded(11, 7, seed=4), seeded(7, seed=5), 1.7),
+        inputs=_one_reader,
+        returns="terms [source neuron]",
         hints=(
             "Source neuron i writes `activations[i] * W_out[i]` into the stream.",
             "The reader takes the inner product with `w`, after the stream was divided by `scale`.",
@@ -103,6 +145,9 @@ EXERCISES = [
             ),
             "the norm divides by its scale, and you multiplied": (
                 lambda activations, W_out, w, scale: activations * (W_out @ w) * scale
+            ),
+            "the activations are missing: these are the weights from neuron to neuron": (
+                lambda activations, W_out, w, scale: W_out @ w / scale
             ),
             "this is the whole MLP's term: keep one number a source neuron": (
                 lambda activations, W_out, w, scale: (activations @ W_out) @ w / scale
@@ -122,7 +167,8 @@ EXERCISES = [
         task="`written` (`[component, d_model]`) is what every earlier component wrote at one token, the embedding first. "
         "Write `pre_activation(written, w, b, scale)`: the pre-activation of a neuron that reads along `w` with bias `b`.",
         solution=pre_activation,
-        inputs=lambda: (seeded(5, 7, seed=6), seeded(7, seed=7), torch.tensor(0.9), 1.7),
+        inputs=_ledger,
+        returns="pre-activation",
         hints=(
             "What the neuron reads is the sum of everything written so far.",
             "The scale divides the stream; the bias is added by the reader, later.",
@@ -137,7 +183,20 @@ EXERCISES = [
             "the bias must not be divided by the scale: it is added after the norm": (
                 lambda written, w, b, scale: (written.sum(dim=0) @ w + b) / scale
             ),
-            "this is the activation: the pre-activation comes before GELU": (
+            "the bias is subtracted: the reader adds it": lambda written, w, b, scale: (
+                written.sum(dim=0) @ w / scale - b
+            ),
+            "the scale is missing: the reader sees the stream divided by it": lambda written, w, b, scale: (
+                written.sum(dim=0) @ w + b
+            ),
+            "the bias counts once, not once a component": lambda written, w, b, scale: (written @ w / scale + b).sum(),
+            "this is the mean over components: the stream is their sum": lambda written, w, b, scale: (
+                written.mean(dim=0) @ w / scale + b
+            ),
+            "only the last component is read: the stream is the sum of all": lambda written, w, b, scale: (
+                written[-1] @ w / scale + b
+            ),
+            "this is the activation: the pre-activation comes before the activation function": (
                 lambda written, w, b, scale: F.gelu(written.sum(dim=0) @ w / scale + b)
             ),
         },
@@ -151,7 +210,8 @@ EXERCISES = [
         "with each other. Write `times_chance(W_out, W_in)`: the norm of the product over the product of the norms "
         "(all Frobenius), as a multiple of its chance level `1 / sqrt(d_model)`.",
         solution=times_chance,
-        inputs=lambda: (seeded(11, 7, seed=8), seeded(7, 13, seed=9)),
+        inputs=_factors,
+        returns="multiple of chance",
         hints=(
             "`tensor.norm()` of a matrix is its Frobenius norm.",
             "Dividing by `1 / sqrt(d_model)` is multiplying by `sqrt(d_model)`; `d_model` is `W_out.shape[1]`.",
@@ -163,6 +223,15 @@ EXERCISES = [
             ),
             "chance depends on the size of the stream, d_model, not on the number of neurons": (
                 lambda W_out, W_in: times_chance(W_out, W_in) * (W_out.shape[0] / W_out.shape[1]) ** 0.5
+            ),
+            "divided by chance twice over: multiply by sqrt(d_model), not by d_model": lambda W_out, W_in: (
+                times_chance(W_out, W_in) * W_out.shape[1] ** 0.5
+            ),
+            "multiplied by chance: a multiple of it is a quotient": lambda W_out, W_in: (
+                times_chance(W_out, W_in) / W_out.shape[1]
+            ),
+            "this divides by one norm and multiplies by the other: put their product in brackets": lambda W_out, W_in: (
+                times_chance(W_out, W_in) * W_in.norm() ** 2
             ),
             "this is the square: chance is 1/sqrt(d_model) for the norm, 1/d_model for its square": (
                 lambda W_out, W_in: times_chance(W_out, W_in) ** 2
@@ -185,12 +254,8 @@ EXERCISES = [
         "scale from the most negative value to the most positive. Write `read_off(z, rows, columns, colours)` that "
         "returns `(source neuron, destination neuron, colour)` of the strongest cell, whatever its sign.",
         solution=read_off,
-        inputs=lambda: (
-            seeded(5, 7, seed=10) - 9 * F.one_hot(torch.tensor(17), 35).view(5, 7),
-            [23, 5, 17, 2, 29],
-            [31, 3, 13, 41, 11, 19, 37],
-            ["red", "white", "blue"],
-        ),
+        inputs=_heatmap,
+        returns=("source neuron", "destination neuron", "colour"),
         hints=(
             "Find row and column of the largest absolute value: `divmod(z.abs().argmax().item(), z.shape[1])`.",
             "Neither red-is-positive nor row-is-source can be taken for granted: look at `colours`, `rows`, `columns`.",
@@ -200,7 +265,16 @@ EXERCISES = [
                 lambda z, rows, columns, colours: tuple(read_off(z, rows, columns, colours)[i] for i in (1, 0, 2))
             ),
             "these are places in the figure: the labels say which neurons stand there": _places,
-            "you assumed that red is positive: here the scale begins with red": (
+            "the first colour is that of the most negative value: the cell's sign says which end is its own": (
+                lambda z, rows, columns, colours: (*read_off(z, rows, columns, colours)[:2], colours[0])
+            ),
+            "the last colour is that of the most positive value: the cell's sign says which end is its own": (
+                lambda z, rows, columns, colours: (*read_off(z, rows, columns, colours)[:2], colours[-1])
+            ),
+            "the colours are the wrong way round: the scale begins with the most negative value": (
+                lambda z, rows, columns, colours: read_off(z, rows, columns, colours[::-1])
+            ),
+            "you assumed that red is positive: the scale says which colour is": (
                 lambda z, rows, columns, colours: _at(
                     z, z.abs().argmax(), rows, columns, colours, blue_is_negative=True
                 )
@@ -220,7 +294,8 @@ EXERCISES = [
         "pre-activations before minus after, `[pos, d_mlp]`. The gain is folded, there is no epsilon, and a bias "
         "would cancel.",
         solution=direct_effect,
-        inputs=lambda: (seeded(5, 7, seed=11), seeded(5, 7, seed=12), seeded(7, 13, seed=13)),
+        inputs=_removal,
+        returns="change [pos, d_mlp]",
         hints=(
             "Write a small function from a stream to pre-activations and call it twice.",
             "Each position has a scale of its own: `x.pow(2).mean(dim=-1, keepdim=True).sqrt()`.",
@@ -232,8 +307,20 @@ EXERCISES = [
             "the sign is wrong: before minus after": (
                 lambda stream, written, W_in: -direct_effect(stream, written, W_in)
             ),
+            "`written` was added once more: removing it leaves `stream - written`": lambda stream, written, W_in: (
+                direct_effect(stream, -written, W_in)
+            ),
+            "the norm is missing: a reader sees the stream divided by its scale": lambda stream, written, W_in: (
+                written @ W_in
+            ),
+            "this is what is left, after the removal: before minus after": lambda stream, written, W_in: (
+                F.rms_norm(stream - written, W_in.shape[:1], eps=0.0) @ W_in
+            ),
+            "the norm divides by the root mean square, not by the length of the vector": lambda stream, written, W_in: (
+                direct_effect(stream, written, W_in) / len(W_in) ** 0.5
+            ),
             "a norm is not linear: the norm of the removed part is not the change": (
-                lambda stream, written, W_in: F.rms_norm(written, (7,), eps=0.0) @ W_in
+                lambda stream, written, W_in: F.rms_norm(written, written.shape[-1:], eps=0.0) @ W_in
             ),
             "one scale for all positions: take the mean over d_model only": (
                 lambda stream, written, W_in: (
@@ -244,7 +331,8 @@ EXERCISES = [
         },
         alternatives=(
             lambda stream, written, W_in: (
-                (F.rms_norm(stream, (7,), eps=0.0) - F.rms_norm(stream - written, (7,), eps=0.0)) @ W_in
+                (F.rms_norm(stream, W_in.shape[:1], eps=0.0) - F.rms_norm(stream - written, W_in.shape[:1], eps=0.0))
+                @ W_in
             ),
         ),
     ),
