@@ -157,8 +157,8 @@ def heatmap(
     for (row, column), name in _marked(mark, [(i, j) for i in range(rows) for j in range(columns)]):
         at = dict(x=x_at[column], y=y_at[row])
         # A dark ring in a light one is seen on every colour.
-        rings = dict(symbol="circle-open", size=[20, 15], color=[COLOURS["paper"][0], COLOURS["ink"][0]])
-        rings["line"] = dict(width=3)
+        pair = [COLOURS["paper"][0], COLOURS["ink"][0]]
+        rings = dict(symbol="circle-open", size=[20, 15], color=pair, line=dict(width=3))
         traces.append(_ring(x=[at["x"]] * 2, y=[at["y"]] * 2, marker=rings))
         right, down = column < columns / 2, row < rows / 2
         notes.append(_note(name, **at, ax=36 if right else -36, ay=36 if down else -36, right=right))
@@ -181,6 +181,7 @@ def lines(
     [n], or else ``labels`` its name. Raises CourseError for another shape or a wrong number of labels.
     """
     named, count = as_parallel(series, "lines")
+    where: Values
     where, ticks = places(labels, count, MOST_LABELS)
     if at is not None:
         where, ticks = as_array(at, 1, "at"), {}

@@ -26,7 +26,13 @@ MARK = "#D81B60"
 # Series of one figure: none is the colour of a kind of component.
 SERIES = ("#6672C4", "#9C8420", "#B5446A", "#3E93C9", INK)
 POSITIVE_IS_RED = diverging.RdBu[::-1]
-KIND = re.compile(r"(unembed|logit)|(pos)|(embed)|(mlp)|(attn|attention|head|^l\d+h\d+)", re.IGNORECASE)
+KINDS = {  # tried in this order: "unembed" and "pos_embed" hold "embed"
+    "unembed": re.compile("unembed|logit"),
+    "pos": re.compile("pos"),
+    "embed": re.compile("embed"),
+    "mlp": re.compile("mlp"),
+    "attn": re.compile(r"attn|attention|head|^l\d+h\d+"),
+}
 
 
 def component_colours(names: Iterable[object]) -> list[str]:
@@ -35,6 +41,5 @@ def component_colours(names: Iterable[object]) -> list[str]:
     >>> component_colours(["embed", "0_attn_out", "mlp 3", "L2H0", "bias"])
     ['#009E73', '#0072B2', '#D55E00', '#0072B2', '#757A80']
     """
-    found = (KIND.search(str(name)) for name in names)
-    kinds = ("unembed", "pos", "embed", "mlp", "attn")
-    return [COLOURS[kinds[match.lastindex - 1]][0] if match else INK for match in found]
+    texts = [str(name).lower() for name in names]
+    return [next((COLOURS[kind][0] for kind, word in KINDS.items() if word.search(text)), INK) for text in texts]

@@ -55,7 +55,7 @@ class Explorer(widgets.VBox):
         if not callable(draw):
             raise CourseError(f"expected a function that draws, got {type(draw).__name__}: leave out its brackets")
         self.draw: Callable[..., Figure] = draw
-        self.dependent = {name: spec for name, spec in controls.items() if callable(spec)}
+        self.dependent: dict[str, Callable] = {name: spec for name, spec in controls.items() if callable(spec)}
         self._quiet = False
         self.controls: dict[str, widgets.Widget] = {}
         for name, spec in controls.items():

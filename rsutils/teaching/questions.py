@@ -13,7 +13,7 @@ from rsutils.teaching.explorer import enable_in_colab
 
 # Every prediction asked so far: a cell that is run again asks the same one, and an answer finds its own question
 # where a notebook gives several questions one name.
-ASKED: dict[tuple[str, ...], "Prediction"] = {}
+ASKED: dict[tuple[object, ...], "Prediction"] = {}
 
 
 class Prediction(widgets.VBox):
