@@ -184,7 +184,16 @@ class Contrast:
     words: tuple[str, str]
 
     def gap(self, logits: Float[Tensor, "*points d_vocab"]) -> Float[Tensor, "*points"]:
-        """How far the right token's logit lies above the wrong one's."""
+        """How far the right token's logit lies above the wrong one's.
+
+        Raises:
+            CourseError: there is no logit for one of them.
+        """
+        if not logits.ndim or logits.shape[-1] <= max(self.right, self.wrong):
+            raise CourseError(
+                f"expected logits for the whole vocabulary, tokens {self.right} and {self.wrong} in it, got shape "
+                f"{list(logits.shape)}: hand over a position's logits"
+            )
         return logits[..., self.right] - logits[..., self.wrong]
 
 
