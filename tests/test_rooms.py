@@ -18,7 +18,6 @@ RUNS = {
     "record",
     "run_with_cache",
     "run_with_hooks",
-    "trace",
     "zero_ablated",
 }
 MODULES = sorted(path for room in WINGS + CHAPTERS for path in (PACKAGE / room).glob("*.py"))

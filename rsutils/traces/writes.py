@@ -53,7 +53,13 @@ def trace(model: TransformerBridge, text: str | Int[Tensor, "1 pos"]) -> Trace:
     Raises:
         CourseError: ``text`` is empty or longer than the model's context, or its tokens are not one prompt's.
     """
-    tokens = models.tokens(model, text) if isinstance(text, str) else _one_prompt(model, text)
+    if isinstance(text, str):
+        tokens = models.tokens(model, text)
+    else:
+        tokens = text
+        models.check_ids(model, tokens)
+        if len(tokens) > 1:
+            raise CourseError(f"expected the tokens of one prompt, got {len(tokens)} rows: trace one after the other")
     logits, cache = model.run_with_cache(
         tokens, names_filter=lambda name: name.split("hook_")[-1] in KEPT or name == "ln_final.hook_scale"
     )
@@ -239,22 +245,6 @@ def zero_ablated(found: Trace, name: str, position: int) -> Trace:
 
     with found.model.hooks(fwd_hooks=[(hook_name, cut)]):
         return trace(found.model, found.tokens)
-
-
-def _one_prompt(model: TransformerBridge, tokens: Tensor) -> Tensor:
-    """The tokens, if they are one prompt that the model can read."""
-    shape, cfg = list(tokens.shape), model.cfg
-    if len(shape) != 2 or shape[0] != 1 or not 1 <= shape[1] <= cfg.n_ctx:
-        raise CourseError(
-            f"expected the tokens of one prompt, shape [1, pos] with pos from 1 to {cfg.n_ctx}, got {shape}: "
-            "models.tokens(model, text) makes them"
-        )
-    if tokens.dtype not in (torch.int32, torch.int64) or tokens.min() < 0 or tokens.max() >= cfg.d_vocab:
-        raise CourseError(
-            f"expected whole numbers from 0 to {cfg.d_vocab - 1} as tokens, got {shown(tokens.tolist())}: "
-            "models.tokens(model, text) makes them"
-        )
-    return tokens
 
 
 def _is_parallel(found: Trace) -> bool:

@@ -19,7 +19,9 @@ odd = st.one_of(
     st.integers(-9, 9), st.just(10**30), st.booleans(), st.floats(), st.none(), st.text(max_size=4), st.just([])
 )
 numbers = st.floats(width=32) | st.sampled_from([0.0, 1.0, -1.0])
-shapes = st.sampled_from([(), (0,), (1,), (2,), (3,), (4,), (0, 0), (2, 3), (3, 0), (1, 4), (4, 12), (1, 70), (2, 2, 2)])
+shapes = st.sampled_from(
+    [(), (0,), (1,), (2,), (3,), (4,), (0, 0), (2, 3), (3, 0), (1, 4), (4, 12), (1, 70), (2, 2, 2)]
+)
 tensors = shapes.flatmap(
     lambda shape: st.lists(numbers, min_size=math.prod(shape), max_size=math.prod(shape)).map(
         lambda values: torch.tensor(values, dtype=torch.float32).reshape(shape)
@@ -65,11 +67,16 @@ def test_trace_of_tokens_without_a_type_check(model, tokens):
     one_line_or_result(inspect.unwrap(traces.trace), model, tokens)
 
 
+def test_two_prompts_are_not_traced_at_once(model):
+    with pytest.raises(rsutils.CourseError, match="one prompt, got 2 rows"):
+        inspect.unwrap(traces.trace)(model, torch.tensor([[1, 2, 3], [4, 5, 6]]))
+
+
 @FEW
 @given(tensors | odd)
 def test_growth(norms):
     fit = one_line_or_result(traces.growth, norms)
-    assert fit is None or math.isfinite(fit.factor) and -1e-6 <= fit.r2 <= 1 + 1e-6
+    assert fit is None or (math.isfinite(fit.factor) and -1e-6 <= fit.r2 <= 1 + 1e-6)
 
 
 @FEW
@@ -140,3 +147,23 @@ def test_two_models_are_not_compared(found, small_models):
     other = traces.trace(small_models["llama"], TEXT)
     with pytest.raises(rsutils.CourseError, match="through one model"):
         traces.figures.difference(found, other)
+
+
+@pytest.mark.parametrize("share", [[0.5, 0.6, -0.1], [0.5, 1.0], [0.5, 0.7, float("nan")], []])
+def test_shares_that_are_not_added_up_are_refused(share):
+    with pytest.raises(rsutils.CourseError, match="share for each of 3 writes, added up to 1"):
+        traces.figures.cumulative_share(torch.tensor(share), ["embed", "0_attn_out", "0_mlp_out"], " cat")
+
+
+@pytest.mark.parametrize("amount", [[7.5, 0.6, -0.1], [1.0, 0.5], [float("nan"), 0.5, 0.7], []])
+def test_an_amount_that_does_not_begin_with_the_write_is_refused(amount):
+    with pytest.raises(rsutils.CourseError, match="amount for each of 3 writes, beginning with 1"):
+        traces.figures.remains(torch.tensor(amount), ["embed", "0_attn_out", "0_mlp_out"])
+
+
+def test_a_lens_has_one_guess_for_each_place(found):
+    shape = found.streams.shape[:2]
+    with pytest.raises(rsutils.CourseError, match="ids and probabilities of shape"):
+        traces.attribution.lens(found, torch.zeros(2, 3, dtype=torch.long), torch.rand(2, 3))
+    with pytest.raises(rsutils.CourseError, match="token from 0 to"):
+        traces.attribution.lens(found, torch.full(shape, 999), torch.rand(shape))
