@@ -22,6 +22,7 @@ RUNS = {
     "record",
     "run_with_cache",
     "run_with_hooks",
+    "zero_ablated",
 }
 MODULES = sorted(path for room in WINGS + CHAPTERS for path in (PACKAGE / room).glob("*.py"))
 

@@ -2,31 +2,27 @@
 
 from rsutils.traces import attribution, figures
 from rsutils.traces.writes import (
-    Growth,
-    Measures,
-    Trace,
+    Contrast,
+    by_source_position,
     contrast,
     growth,
     measure,
     read_streams,
-    readings,
     rebuild,
     trace,
-    without,
+    zero_ablated,
 )
 
 __all__ = [
-    "Growth",
-    "Measures",
-    "Trace",
+    "Contrast",
     "attribution",
+    "by_source_position",
     "contrast",
     "figures",
     "growth",
     "measure",
     "read_streams",
-    "readings",
     "rebuild",
     "trace",
-    "without",
+    "zero_ablated",
 ]

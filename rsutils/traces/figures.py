@@ -6,7 +6,8 @@ from torch import Tensor
 
 from rsutils.drawing import Figure, bars, heatmap, lines
 from rsutils.errors import CourseError
-from rsutils.traces.writes import Trace, growth, measure, readings
+from rsutils.models import check_index, shown
+from rsutils.traces.writes import Trace, by_source_position, growth, measure
 
 MEASURES = {
     "norm": "norm of the write",
@@ -17,11 +18,15 @@ MEASURES = {
 
 
 def norm_lines(found: Trace) -> Figure:
-    """The stream's norm after each layer: median and range over the positions, the first position apart."""
+    """The stream's norm after each layer: median and range over the positions, the first position apart.
+
+    Raises:
+        CourseError: the prompt is a single token.
+    """
     norms = found.streams.norm(dim=-1)
     rest = norms[:, 1:]
     if not rest.numel():
-        raise CourseError("expected a text of at least two tokens: the first position is drawn apart")
+        raise CourseError("expected at least two tokens, got 1: take a longer text, the first position is drawn apart")
     median = rest.median(dim=1).values
     factor, r2 = growth(median)
     series = {"median of the other positions": median, "their smallest": rest.amin(1), "their largest": rest.amax(1)}
@@ -42,7 +47,7 @@ def norm_lines(found: Trace) -> Figure:
 def norm_map(found: Trace) -> Figure:
     """The stream's norm at every layer and position, as a power of ten."""
     norms = found.streams.norm(dim=-1)
-    point, position = divmod(norms.argmax().item(), norms.shape[1])
+    point, position = divmod(int(norms.argmax()), norms.shape[1])
     where = f"position {position} ({found.labels[position]!r}) {_after(point)}"
     return heatmap(
         norms.log10(),
@@ -58,25 +63,46 @@ def norm_map(found: Trace) -> Figure:
 
 
 def writes(found: Trace, position: int, kind: str = "norm") -> Figure:
-    """One measure (a key of ``MEASURES``) of every write at one position."""
-    values = getattr(measure(found), kind)[:, position].nan_to_num()
-    low, high = (found.names[i] for i in (values.argmin().item(), values.argmax().item()))
+    """One measure (a key of ``MEASURES``) of every write at one position.
+
+    Raises:
+        CourseError: there is no such measure or position.
+    """
+    if kind not in MEASURES:
+        raise CourseError(f"expected one of the measures {', '.join(MEASURES)}, got {shown(kind)}: take one of these")
+    position = check_index("position", position, len(found.labels))
+    values = getattr(measure(found), kind)[:, position]
+    # The embedding has no cosine with a stream that was there before it.
+    low, high = (
+        found.names[int(values.nan_to_num(torch.inf).argmin())],
+        found.names[int(values.nan_to_num(-torch.inf).argmax())],
+    )
+    known = values[~values.isnan()]
     token = found.labels[position]
     return bars(
         values,
-        title=f"{MEASURES[kind].capitalize()} at {token!r}: largest for {high} ({values.max():.2f}), "
-        f"smallest for {low} ({values.min():.2f})",
+        title=f"{MEASURES[kind].capitalize()} at {token!r}: largest for {high} ({known.max():.2f}), "
+        f"smallest for {low} ({known.min():.2f})",
         x="write",
         y=MEASURES[kind],
         labels=found.names,
-        alt=f"One bar for each of {len(values)} writes; {(values < 0).sum()} are negative, their sum is "
-        f"{values.sum():.2f}.",
+        alt=f"One bar for each of {len(known)} writes; {(known < 0).sum()} are negative, their sum is "
+        f"{known.sum():.2f}.",
     )
 
 
-def accumulated(share: Float[Tensor, " write"], names: list[str], token: str) -> Figure:
-    """How much of one position's final stream is there after each write: ``share`` is added up already."""
-    half = names[(share >= 0.5).int().argmax()]
+def cumulative_share(share: Float[Tensor, " write"], names: list[str], token: str) -> Figure:
+    """How much of one position's final stream is there after each write: ``share`` is added up already.
+
+    Raises:
+        CourseError: ``share`` does not end at one, or not every write has a name.
+    """
+    if len(share) != len(names) or not len(share) or not abs(share[-1] - 1) < 1e-3:
+        ends = f"ending at {share[-1]:.2f}" if len(share) else "none"
+        raise CourseError(
+            f"expected a share for each of {len(names)} writes, added up to 1, got {len(share)}, {ends}: take cumsum"
+        )
+    half = names[int((share >= 0.5).int().argmax())]
     return lines(
         share,
         title=f"Half of the final stream at {token!r} is there for the first time after {half}",
@@ -89,11 +115,15 @@ def accumulated(share: Float[Tensor, " write"], names: list[str], token: str) ->
 
 
 def cancellation(found: Trace, position: int) -> Figure:
-    """The cosine of each pair of writes at one position: blue pairs cancel in part, red ones reinforce."""
+    """The cosine of each pair of writes at one position: blue pairs cancel in part, red ones reinforce.
+
+    Raises:
+        CourseError: there is no such position.
+    """
+    position = check_index("position", position, len(found.labels))
     unit = torch.nn.functional.normalize(found.writes[:, position], dim=-1)
     cosines = unit @ unit.T
-    a, b = divmod(cosines.argmin().item(), len(cosines))
-    a, b = sorted((a, b))
+    a, b = sorted(divmod(int(cosines.argmin()), len(cosines)))
     return heatmap(
         cosines,
         title=f"At {found.labels[position]!r}, {found.names[b]} points most against {found.names[a]}: "
@@ -109,16 +139,20 @@ def cancellation(found: Trace, position: int) -> Figure:
 
 
 def reading(found: Trace, layer: int, head: int, destination: int) -> Figure:
-    """Where a head looks from one position, and how much of what it writes there comes from each source."""
-    read = readings(found, layer, head, destination)
+    """Where a head looks from one position, and how much of what it writes there comes from each source.
+
+    Raises:
+        CourseError: there is no such layer, head or position, or the head writes nothing there.
+    """
+    read = by_source_position(found, layer, head, destination)
     pattern = found.cache["pattern", layer][head, destination]
     total = read.sum(dim=0)
     share = read @ total / (total @ total)
-    looks, writes = (found.labels[values.argmax().item()] for values in (pattern, share))
+    looks, most = (found.labels[int(values.argmax())] for values in (pattern, share))
     return bars(
         {"attention pattern": pattern, "share of what the head writes": share},
         title=f"From {found.labels[destination]!r}, head {head} of layer {layer} looks most at {looks!r}; "
-        f"most of its write comes from {writes!r}",
+        f"most of its write comes from {most!r}",
         x="source position",
         y="share (each sums to one)",
         labels=found.labels,
@@ -128,7 +162,17 @@ def reading(found: Trace, layer: int, head: int, destination: int) -> Figure:
 
 
 def remains(amount: Float[Tensor, " write"], names: list[str]) -> Figure:
-    """What later writes leave of a write: the stream's component along it after the write and each later one."""
+    """What later writes leave of a write: the stream's component along it after the write and each later one.
+
+    Raises:
+        CourseError: ``amount`` does not begin with the write itself, 1, or not every write has a name.
+    """
+    if len(amount) != len(names) or not len(amount) or not abs(amount[0] - 1) < 1e-3:
+        begins = f"beginning with {amount[0]:.2f}" if len(amount) else "none"
+        raise CourseError(
+            f"expected an amount for each of {len(names)} writes, beginning with 1, got {len(amount)}, {begins}: "
+            "divide by the norm of the first write, and leave out what came before it"
+        )
     return lines(
         amount,
         title=f"Of what {names[0]} wrote, {amount[-1]:.2f} is left at the end along its own direction",
@@ -139,9 +183,13 @@ def remains(amount: Float[Tensor, " write"], names: list[str]) -> Figure:
     )
 
 
-def follow(found: Trace, position: int, layer: int, head: int) -> Figure:
-    """How much of one head's write is in the stream at each point: the stream's component along it, over its norm."""
-    write = readings(found, layer, head, position).sum(dim=0)
+def head_component(found: Trace, layer: int, head: int, position: int) -> Figure:
+    """How much of one head's write is in the stream at each point: the stream's component along it, over its norm.
+
+    Raises:
+        CourseError: there is no such layer, head or position, or the head writes nothing there.
+    """
+    write = by_source_position(found, layer, head, position).sum(dim=0)
     amount = found.streams[:, position] @ write / (write @ write)
     written, last = amount[layer + 1].item(), amount[-1].item()
     return lines(
@@ -160,11 +208,13 @@ def difference(a: Trace, b: Trace) -> Figure:
     """Where the streams of two prompts of equal length differ: the norm of the difference over their mean norm.
 
     Raises:
-        CourseError: the prompts have different numbers of tokens.
+        CourseError: the prompts have different numbers of tokens, or two models ran them.
     """
+    if a.model is not b.model:
+        raise CourseError("expected two prompts through one model, got two models: trace both with the same one")
     if len(a.labels) != len(b.labels):
         raise CourseError(
-            f"expected two prompts of equal length, got {len(a.labels)} and {len(b.labels)} tokens: change one"
+            f"expected two prompts of equal length, got {len(a.labels)} and {len(b.labels)} tokens: change one of them"
         )
     distance = (a.streams - b.streams).norm(dim=-1) / (a.streams.norm(dim=-1) + b.streams.norm(dim=-1)) * 2
     start, end = (int((row > 0).sum()) for row in (distance[0], distance[-1]))
@@ -177,7 +227,7 @@ def difference(a: Trace, b: Trace) -> Figure:
         x_labels=a.labels,
         y_labels=a.points,
         alt=f"Zero left of the first token that differs; the largest difference, {distance.max():.2f} times the mean "
-        f"norm, is at position {distance.amax(0).argmax()}.",
+        f"norm, is at position {int(distance.amax(0).argmax())}.",
     )
 
 

@@ -14,6 +14,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils import models
 from rsutils.errors import CourseError
+from rsutils.models import check_index, shown
 
 KEPT = ("embed", "pos_embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "pattern", "v", "z")
 
@@ -50,16 +51,23 @@ def trace(model: TransformerBridge, text: str | Int[Tensor, "1 pos"]) -> Trace:
         text: the prompt, or its tokens.
 
     Raises:
-        CourseError: ``text`` is empty or longer than the model's context.
+        CourseError: ``text`` is empty or longer than the model's context, or its tokens are not one prompt's.
     """
-    tokens = models.tokens(model, text) if isinstance(text, str) else text
+    if isinstance(text, str):
+        tokens = models.tokens(model, text)
+    else:
+        tokens = text
+        models.check_ids(model, tokens)
+        if len(tokens) > 1:
+            raise CourseError(f"expected the tokens of one prompt, got {len(tokens)} rows: trace one after the other")
     logits, cache = model.run_with_cache(
         tokens, names_filter=lambda name: name.split("hook_")[-1] in KEPT or name == "ln_final.hook_scale"
     )
     cache = cache.remove_batch_dim()
     writes, names = cache.decompose_resid(return_labels=True)
     streams = torch.stack([cache["resid_pre", 0], *(cache["resid_post", i] for i in range(model.cfg.n_layers))])
-    return Trace(model, tokens, model.to_str_tokens(tokens[0]), names, writes, streams, logits[0], cache)
+    labels = [str(token) for token in model.to_str_tokens(tokens[0])]
+    return Trace(model, tokens, labels, names, writes, streams, logits[0], cache)
 
 
 def rebuild(found: Trace) -> Float[Tensor, "point pos d_model"]:
@@ -126,25 +134,31 @@ def growth(norms: Float[Tensor, " point"]) -> Growth:
     """Least-squares line through the logarithm of the norms, one step apart.
 
     Heimersheim and Turner 2023, "Residual stream norms grow exponentially over the forward pass", fit GPT-2 XL.
+    Any line fits two norms, and a flat one norms that are all the same: there R² is one and says nothing.
 
     Raises:
-        CourseError: fewer than two norms. Any line fits two, so there R² is one and says nothing.
+        CourseError: there are fewer than two norms, or one that is not above zero.
 
     >>> fit = growth(torch.tensor([3.0, 6.0, 12.0, 24.0]))
     >>> round(fit.factor, 4), round(fit.r2, 4)
     (2.0, 1.0)
     """
-    if len(norms) < 2:
-        raise CourseError(f"expected at least 2 norms to fit a line, got {len(norms)}: take a model with more layers")
+    if norms.ndim != 1 or len(norms) < 2:
+        raise CourseError(
+            f"expected at least 2 norms of shape [point] to fit a line, got {list(norms.shape)}: take a model with "
+            "more layers, or one position's norms"
+        )
+    if not (norms.isfinite() & (norms > 0)).all():
+        raise CourseError(f"expected norms above zero, got {shown(norms.tolist())}: no logarithm can be taken of them")
     logs = norms.double().log()
     step = torch.arange(len(norms)).double() - (len(norms) - 1) / 2
-    slope = (step @ logs) / (step @ step)
-    rest = logs - logs.mean() - slope * step
-    r2 = 1 - rest.square().sum() / (logs - logs.mean()).square().sum()
+    away = logs - logs.mean()
+    slope = (step @ away) / (step @ step)
+    r2 = 1 - (away - slope * step).square().sum() / away.square().sum() if away.abs().max() > 1e-12 else torch.ones(())
     return Growth(slope.exp().item(), r2.item())
 
 
-def readings(found: Trace, layer: int, head: int, destination: int) -> Float[Tensor, "source d_model"]:
+def by_source_position(found: Trace, layer: int, head: int, destination: int) -> Float[Tensor, "source d_model"]:
     """What a head brings to position ``destination`` from each source position: ``pattern * (v @ W_O)``.
 
     The sum over sources is the head's whole write there; ``attn_out`` is the sum over heads plus ``b_O``.
@@ -154,42 +168,73 @@ def readings(found: Trace, layer: int, head: int, destination: int) -> Float[Ten
     Raises:
         CourseError: there is no such layer, head or position.
     """
-    cfg = found.model.cfg
-    sizes = [("layer", layer, cfg.n_layers), ("head", head, cfg.n_heads), ("position", destination, len(found.labels))]
-    for name, index, size in sizes:
-        if not -size <= index < size:
-            raise CourseError(f"expected a {name} from 0 to {size - 1}, got {index}")
-    pattern = found.cache["pattern", layer][head, destination]
+    layer = check_index("layer", layer, found.model.cfg.n_layers)
+    head = check_index("head", head, found.model.cfg.n_heads)
+    destination = check_index("position", destination, len(found.labels))
     attn = found.model.blocks[layer].attn
+    pattern = found.cache["pattern", layer][head, destination]
     v = found.cache["v", layer][:, models.kv_heads(attn)[head]]
     return pattern[:, None] * (v @ attn.W_O[head])
 
 
-def contrast(model: TransformerBridge, prompt: str, right: str, wrong: str) -> tuple[Int[Tensor, "1 pos"], int, int]:
-    """The tokens after which two answers part, and the token with which each goes on.
+@dataclass(frozen=True)
+class Contrast:
+    """Two answers to one prompt: the tokens after which they part, and the token with which each goes on.
+
+    ``words`` are those two tokens as text, the right one first.
+    """
+
+    tokens: Int[Tensor, "1 pos"]
+    right: int
+    wrong: int
+    words: tuple[str, str]
+
+    def gap(self, logits: Float[Tensor, "*points d_vocab"]) -> Float[Tensor, "*points"]:
+        """How far the right token's logit lies above the wrong one's.
+
+        Raises:
+            CourseError: there is no logit for one of them.
+        """
+        if not logits.ndim or logits.shape[-1] <= max(self.right, self.wrong):
+            raise CourseError(
+                f"expected logits for the whole vocabulary, tokens {self.right} and {self.wrong} in it, got shape "
+                f"{list(logits.shape)}: hand over a position's logits"
+            )
+        return logits[..., self.right] - logits[..., self.wrong]
+
+
+def contrast(model: TransformerBridge, prompt: str, right: str, wrong: str) -> Contrast:
+    """Where two answers to a prompt part.
 
     Where the answers begin with the same tokens (a tokenizer that cuts names into pieces, or one of bytes),
     these are put behind the prompt, and the first token that differs is the answer.
 
     Raises:
-        CourseError: one answer is the beginning of the other.
+        CourseError: one answer is the beginning of the other, or the prompt is empty or too long.
     """
+    tokens = models.tokens(model, prompt)
     pair = [model.to_tokens(answer, prepend_bos=False)[0].tolist() for answer in (right, wrong)]
     for i, (a, b) in enumerate(zip(*pair, strict=False)):
         if a != b:
             shared = torch.tensor([pair[0][:i]], dtype=torch.long)
-            return torch.cat([models.tokens(model, prompt), shared], dim=1), a, b
-    raise CourseError(f"expected two answers that part somewhere, got {right!r} and {wrong!r}: choose another pair")
+            words = str(model.to_string([a])), str(model.to_string([b]))
+            return Contrast(torch.cat([tokens, shared], dim=1), a, b, words)
+    raise CourseError(
+        f"expected two answers that part somewhere, got {shown(right)} and {shown(wrong)}: choose another pair"
+    )
 
 
-def without(found: Trace, name: str, position: int) -> Trace:
+def zero_ablated(found: Trace, name: str, position: int) -> Trace:
     """The same prompt run again with one write set to zero at one position; what comes later may react.
 
+    The model runs as it is: what ``found`` was itself run without is there again.
+
     Raises:
-        CourseError: no write has this name.
+        CourseError: no write has this name, or there is no such position.
     """
     if name not in found.names:
-        raise CourseError(f"expected one of the writes {', '.join(found.names)}, got {name!r}")
+        raise CourseError(f"expected one of the writes {', '.join(found.names)}, got {shown(name)}: take one of these")
+    position = check_index("position", position, len(found.labels))
     layer, _, kind = name.partition("_")
     hook_name = f"blocks.{layer}.hook_{kind}" if layer.isdigit() else f"hook_{name}"
 

@@ -155,7 +155,7 @@ def test_contributions_sum_to_the_logit_and_heads_to_their_layer(worker, embedde
         bias = (embedded.blocks[layer].attn.b_O / scale @ centred).item()
         assert sum(adds) + bias == pytest.approx(parts[2 + 2 * layer], abs=1e-3)
     assert found["layer"] == 2 and found["index"] == 3
-    wrote = traces.readings(trace, 2, 3, position).sum(dim=0).norm().item()
+    wrote = traces.by_source_position(trace, 2, 3, position).sum(dim=0).norm().item()
     assert found["headNorm"] == pytest.approx(wrote, rel=1e-3)
 
 

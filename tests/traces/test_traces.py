@@ -1,5 +1,7 @@
 """The writes are all there: their running sum is the stream, bit for bit, and through the final norm the logits."""
 
+import re
+
 import pytest
 import torch
 from transformer_lens.tools.analysis import direct_logit_attribution, logit_lens
@@ -9,6 +11,7 @@ from rsutils import traces
 
 TEXT = "The cat sat on the mat"
 BOUND = 2e-6  # float32 sums of up to 71 terms of size about one
+PAIR = traces.Contrast(torch.tensor([[1, 2]]), 3, 5, (" Mary", " John"))
 
 
 @pytest.fixture
@@ -87,7 +90,18 @@ def test_growth_recovers_a_factor_and_tells_a_bad_fit():
         traces.growth(torch.tensor([1.0]))
 
 
-def test_readings_sum_to_the_heads_and_heads_to_attn_out(found):
+@pytest.mark.parametrize("wrong", [0.0, -1.0, torch.nan, torch.inf])
+def test_growth_of_what_has_no_logarithm_is_refused(wrong):
+    with pytest.raises(rsutils.CourseError, match="norms above zero"):
+        traces.growth(torch.tensor([1.0, wrong, 2.0]))
+
+
+def test_a_flat_line_fits_norms_that_stay_the_same():
+    for norm in (1.0, 3.3, 1e-6):
+        assert traces.growth(torch.full((7,), norm)) == (pytest.approx(1), 1)
+
+
+def test_parts_by_source_position_sum_to_the_heads_and_heads_to_attn_out(found):
     """Heads by TransformerLens, from another hook (z) than the readings use (v and pattern)."""
     model, last = found.model, len(found.labels) - 1
     heads = found.cache.stack_head_results().unflatten(0, (model.cfg.n_layers, model.cfg.n_heads))
@@ -97,47 +111,48 @@ def test_readings_sum_to_the_heads_and_heads_to_attn_out(found):
         torch.testing.assert_close(everything, found.cache["attn_out", layer], atol=BOUND, rtol=0)
         for head in range(model.cfg.n_heads):
             for destination in (0, 5, last):
-                read = traces.readings(found, layer, head, destination)
+                read = traces.by_source_position(found, layer, head, destination)
                 torch.testing.assert_close(read.sum(0), heads[layer, head, destination], atol=BOUND, rtol=0)
                 assert not read[destination + 1 :].any()  # the causal mask
-    assert torch.equal(traces.readings(found, -1, -1, -1), read)
 
 
-def test_readings_refuse_what_is_not_there(found):
+def test_parts_by_source_position_refuse_what_is_not_there(found):
     n_layers, n_heads = found.model.cfg.n_layers, found.model.cfg.n_heads
-    for place, word in [((n_layers, 0, 0), "layer"), ((0, n_heads, 0), "head"), ((0, 0, 99), "position")]:
+    wrong = [((n_layers, 0, 0), "layer"), ((0, n_heads, 0), "head"), ((0, 0, 99), "position"), ((-1, 0, 0), "layer")]
+    for place, word in wrong:
         with pytest.raises(rsutils.CourseError, match=f"a {word} from 0 to"):
-            traces.readings(found, *place)
+            traces.by_source_position(found, *place)
 
 
 def test_contrast_goes_on_to_the_first_token_that_differs(small_models):
     model = small_models["llama"]  # one token a byte: " Mary" and " John" share the space
-    tokens, right, wrong = traces.contrast(model, "gave a drink to", " Mary", " John")
-    assert model.to_string(tokens[0, 1:]) == "gave a drink to "
-    assert (model.to_string([right]), model.to_string([wrong])) == ("M", "J")
-    for pair in [(" Mary", " Mary"), (" Mary", " Maryland")]:
+    pair = traces.contrast(model, "gave a drink to", " Mary", " John")
+    assert model.to_string(pair.tokens[0, 1:]) == "gave a drink to "
+    assert (model.to_string([pair.right]), model.to_string([pair.wrong])) == pair.words == ("M", "J")
+    logits = torch.randn(3, model.cfg.d_vocab)
+    assert torch.equal(pair.gap(logits), logits[:, pair.right] - logits[:, pair.wrong])
+    for answers in [(" Mary", " Mary"), (" Mary", " Maryland"), ("", " John")]:
         with pytest.raises(rsutils.CourseError, match="part somewhere"):
-            traces.contrast(model, "gave to", *pair)
+            traces.contrast(model, "gave to", *answers)
 
 
 def test_transformerlens_attribution_and_lens_agree_with_the_writes(model):
-    tokens, right, wrong = traces.contrast(model, "to", " Mary", " John")
-    found = traces.trace(model, tokens)
-    gap = (found.logits[-1, right] - found.logits[-1, wrong]).item()
-    bias = (model.b_U[right] - model.b_U[wrong]).item()
+    pair = traces.contrast(model, "to", " Mary", " John")
+    found = traces.trace(model, pair.tokens)
+    gap, bias = pair.gap(found.logits[-1]).item(), pair.gap(model.b_U).item()
     for unit in ("component", "head"):
-        theirs = direct_logit_attribution(model, None, right, wrong, unit=unit, cache=found.cache)
+        theirs = direct_logit_attribution(model, None, pair.right, pair.wrong, unit=unit, cache=found.cache)
         assert theirs.attribution.sum().item() + bias == pytest.approx(gap, abs=1e-5)
-    theirs = direct_logit_attribution(model, None, right, wrong, cache=found.cache)
+    theirs = direct_logit_attribution(model, None, pair.right, pair.wrong, cache=found.cache)
     assert theirs.labels == found.names
     lens = logit_lens(found.cache, positions=None)
     through = model.unembed(model.ln_final(found.streams))
     torch.testing.assert_close(lens.readout.values, through, atol=1e-5, rtol=0)
 
 
-def test_without_cuts_one_write_at_one_position(found):
+def test_zero_ablated_cuts_one_write_at_one_position(found):
     name, position = "1_mlp_out", 3
-    cut = traces.without(found, name, position)
+    cut = traces.zero_ablated(found, name, position)
     index = found.names.index(name)
     assert not cut.writes[index, position].any() and found.writes[index, position].any()
     assert torch.equal(cut.writes[:index], found.writes[:index])
@@ -146,9 +161,12 @@ def test_without_cuts_one_write_at_one_position(found):
     assert torch.equal(traces.rebuild(cut), cut.streams)
     assert torch.equal(traces.trace(found.model, TEXT).logits, found.logits)  # the hook is gone
     for name in ("embed", "0_attn_out"):
-        assert not traces.without(found, name, 2).writes[found.names.index(name), 2].any()
+        assert not traces.zero_ablated(found, name, 2).writes[found.names.index(name), 2].any()
     with pytest.raises(rsutils.CourseError, match="one of the writes embed"):
-        traces.without(found, "9_mlp_out", 0)
+        traces.zero_ablated(found, "9_mlp_out", 0)
+    for position in (len(found.labels), -1):
+        with pytest.raises(rsutils.CourseError, match="a position from 0 to"):
+            traces.zero_ablated(found, "embed", position)
 
 
 def test_empty_and_too_long_text_get_one_line(small_models):
@@ -163,19 +181,34 @@ def test_empty_and_too_long_text_get_one_line(small_models):
 
 def test_every_figure_can_be_drawn_on_every_model(found):
     """Titles and alt texts are asked for by the figures themselves; here they must be computable everywhere."""
-    ids = torch.zeros(found.streams.shape[:2], dtype=torch.long)
+    shape, n_writes, n_pos = found.streams.shape[:2], len(found.names), len(found.labels)
+    ids = torch.zeros(shape, dtype=torch.long)
+    compared = traces.trace(found.model, "The cat sat in the mat")
     drawn = [
-        traces.figures.norm_lines(found),
-        traces.figures.norm_map(found),
-        *(traces.figures.writes(found, 2, kind) for kind in traces.figures.MEASURES),
-        traces.figures.cancellation(found, 2),
-        traces.figures.reading(found, 0, 1, 4),
-        traces.attribution.lens(found, ids, torch.rand(ids.shape)),
-        traces.attribution.attribution(found.names, {"direct": torch.randn(len(found.names))}, "M", "J"),
-        traces.figures.follow(found, 4, 1, 1),
-        traces.figures.difference(found, traces.trace(found.model, "The cat sat in the mat")),
+        (traces.figures.norm_lines(found), 4 * shape[:1]),
+        (traces.figures.norm_map(found), shape),
+        *((traces.figures.writes(found, 2, kind), (n_writes,)) for kind in traces.figures.MEASURES),
+        (traces.figures.cancellation(found, 2), (n_writes, n_writes)),
+        (traces.figures.reading(found, 0, 1, 4), (n_pos, n_pos)),
+        (traces.attribution.lens(found, ids, torch.rand(shape)), shape),
+        (traces.attribution.writes(found.names, {"direct": torch.randn(n_writes)}, PAIR), (n_writes,)),
+        (traces.figures.head_component(found, 1, 1, 4), shape[:1]),
+        (traces.figures.difference(found, compared), shape),
     ]
-    assert all("nan" not in fig.words.lower().split() for fig in drawn)
+    for figure, size in drawn:
+        data = figure.data
+        assert data[0].z.shape == size if data[0].type == "heatmap" else tuple(len(part.y) for part in data) == size
+        assert not re.search(r"\b(nan|inf)\b", figure.words), figure.words
+
+
+def test_the_embedding_has_no_cosine_with_what_was_there_before(found):
+    """Neither a bar nor the largest or smallest of them: it reads tokens alone."""
+    figure = traces.figures.writes(found, 2, "cosine_before")
+    values = torch.tensor(figure.data[0].y)
+    assert values[0].isnan() and not values[1:].isnan().any()
+    assert f"largest for {found.names[values[1:].argmax() + 1]} ({values[1:].max():.2f})" in figure.words
+    assert f"smallest for {found.names[values[1:].argmin() + 1]} ({values[1:].min():.2f})" in figure.words
+    assert f"each of {len(values) - 1} writes" in figure.words
 
 
 def test_figures_hold_what_the_module_computes(found):
@@ -192,8 +225,8 @@ def test_figures_hold_what_the_module_computes(found):
 def test_following_a_head_jumps_by_what_its_layer_adds(found):
     """The jump is one (the head itself) plus what its layer's other heads and MLP add along the same direction."""
     layer, head, position = 1, 1, 4
-    amount = torch.tensor(traces.figures.follow(found, position, layer, head).data[0].y)
-    write = traces.readings(found, layer, head, position).sum(0)
+    amount = torch.tensor(traces.figures.head_component(found, layer, head, position).data[0].y)
+    write = traces.by_source_position(found, layer, head, position).sum(0)
     others = found.cache["attn_out", layer][position] - write + found.cache["mlp_out", layer][position]
     jump = 1 + (others @ write / (write @ write)).item()
     assert amount[layer + 1] - amount[layer] == pytest.approx(jump, abs=1e-4)
@@ -214,9 +247,9 @@ def test_one_token_has_no_other_positions(small_models):
         traces.figures.norm_lines(one)
 
 
-def test_accumulated_names_the_write_that_brings_the_half():
+def test_cumulative_share_names_the_write_that_brings_the_half():
     share = torch.tensor([0.125, 0.0, 0.75, 0.5, 1.0])
-    fig = traces.figures.accumulated(share, ["a", "b", "c", "d", "e"], " mat")
+    fig = traces.figures.cumulative_share(share, ["a", "b", "c", "d", "e"], " mat")
     assert fig.data[0].y.tolist() == share.tolist()
     assert "at ' mat' is there for the first time after c" in fig.words
     assert "5 writes from 0.12 to 1.00; it falls at 2 writes." in fig.words
@@ -224,7 +257,7 @@ def test_accumulated_names_the_write_that_brings_the_half():
 
 def test_heads_names_the_layer_that_cancels_most():
     added = torch.tensor([[1.0, 1.0, 1.0], [4.0, -3.0, 0.5]])
-    fig = traces.attribution.heads(added, " Mary", " John")
+    fig = traces.attribution.heads(added, PAIR)
     assert torch.equal(torch.tensor(fig.data[0].z), added)
     assert (fig.layout.xaxis.title.text, fig.layout.yaxis.title.text) == ("head", "layer")
     assert "Heads of layer 1 cancel most: their sizes sum to 7.5, they themselves to +1.5" in fig.words
@@ -232,7 +265,7 @@ def test_heads_names_the_layer_that_cancels_most():
 
 
 def test_sources_names_the_position_that_gives_most():
-    fig = traces.attribution.sources(torch.tensor([0.5, 2.0, -0.25]), ["The", " Mary", " to"], 5, 3, " Mary", " John")
+    fig = traces.attribution.sources(torch.tensor([0.5, 2.0, -0.25]), ["The", " Mary", " to"], 5, 3, PAIR)
     assert fig.data[0].y.tolist() == [0.5, 2.0, -0.25]
     assert "Head 3 of layer 5 reads ' Mary' at ' Mary': +2.00 of +2.25" in fig.words
     assert fig.layout.yaxis.title.text == "added to ' Mary' over ' John'"
