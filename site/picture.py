@@ -4,9 +4,7 @@ from pathlib import Path
 
 import rsutils
 from rsutils import traces
-from rsutils.drawing import stream
 from rsutils.drawing.stream import Picture
-from rsutils.traces import picture
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PROMPT = "When Mary and John went to the store, John gave a drink to"
@@ -14,7 +12,7 @@ PROMPT = "When Mary and John went to the store, John gave a drink to"
 
 def drawn() -> Picture:
     """The stream of the loaded model's last token after a prompt."""
-    return stream.draw(*picture.numbers(traces.trace(rsutils.load_model(), PROMPT), position=-1))
+    return traces.figures.stream(traces.trace(rsutils.load_model(), PROMPT))
 
 
 if __name__ == "__main__":

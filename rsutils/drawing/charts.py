@@ -139,7 +139,7 @@ def heatmap(
     y_at, y_ticks = places(y_labels, rows, height // ROW_HEIGHT)
     trace = go.Heatmap(
         # A widget sends a matrix as JSON, which has no NaN; null draws the same gap.
-        z=np.where(np.isnan(z), None, z) if np.isnan(z).any() else z,
+        z=np.where(np.isnan(z), np.array(None), z) if np.isnan(z).any() else z,
         x=x_at,
         y=y_at,
         hovertemplate=f"{escape(y)} %{{y}}<br>{escape(x)} %{{x}}<br>{escape(unit)} %{{z:.4g}}<extra></extra>",

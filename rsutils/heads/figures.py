@@ -114,8 +114,12 @@ def components(found: Components) -> Figure:
     )
 
 
-def prediction(scores: dict[str, PairScores], effects: Effects, mode: str, metric: str) -> Figure:
+def prediction(
+    scores: dict[str, PairScores], effects: Effects, mode: str, metric: str, pair: tuple[str, str] | None = None
+) -> Figure:
     """What the weights say of each pair against what ablating the source does to the destination's attention.
+
+    The ``pair`` of source and destination that the text speaks of is ringed.
 
     Raises:
         CourseError: there is no such mode, metric or pair.
@@ -127,9 +131,11 @@ def prediction(scores: dict[str, PairScores], effects: Effects, mode: str, metri
     rho = rank_correlation(x, y)
     source, destination = (~x.isnan()).nonzero(as_tuple=True)
     names = [f"{pairs.sources[s]} to {pairs.destinations[d]}" for s, d in zip(source, destination, strict=True)]
+    spoken_of = {} if pair is None else {names.index(f"{pair[0]} to {pair[1]}"): f"{pair[0]} to {pair[1]}"}
     return scatter(
         x[source, destination],
         y[source, destination],
+        mark=spoken_of,
         title=f"{mode}-composition ({metric}) against the effect on attention, {len(names)} pairs: "
         f"rank correlation {rho:.2f}",
         x=f"{mode}-composition, {metric}",

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsutils.drawing import Figure, bars, heatmap
+from rsutils.drawing import Figure, bars, component_colours, heatmap
 from rsutils.errors import CourseError
 
 
@@ -66,6 +66,7 @@ def write_norms(norms: Float[Tensor, "component"], labels: Sequence[str]) -> Fig
         x="component",
         y="norm of what it writes",
         labels=labels,
+        colours=component_colours(labels),
         alt=f"Bars of the norm of each of {len(labels)} parts; the shortest is {labels[int(norms.argmin())]}.",
     )
 

@@ -1,20 +1,38 @@
 """Chapter 02 in pictures: each figure draws one table that ``traces.writes`` computes, and says what it found."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsutils.drawing import Figure, bars, heatmap, lines
+from rsutils.drawing import Figure, bars, component_colours, heatmap, lines
+from rsutils.drawing.stream import Picture, draw
 from rsutils.errors import CourseError
 from rsutils.models import check_index, shown
+from rsutils.traces.picture import numbers
 from rsutils.traces.writes import Trace, by_source_position, growth, measure
 
+Lit = str | int | Sequence[str | int] | None
 MEASURES = {
     "norm": "norm of the write",
     "cosine_before": "cosine with the stream it was computed from",
     "cosine_final": "cosine with the final stream",
     "share": "share of the final stream",
 }
+
+
+def stream(found: Trace, position: int | None = None, lit: Lit = None) -> Picture:
+    """The stream of one token (without ``position`` of the last) as a lane, and what each component wrote to it.
+
+    With ``lit``, a part's kind (``"mlp"``), name or layer or several of them, that part stands out in a small picture
+    (``drawing.stream.draw``).
+
+    Raises:
+        CourseError: there is no such position or part.
+    """
+    last = len(found.labels) - 1
+    return draw(*numbers(found, last if position is None else check_index("position", position, last + 1)), lit=lit)
 
 
 def norm_lines(found: Trace) -> Figure:
@@ -86,6 +104,7 @@ def writes(found: Trace, position: int, kind: str = "norm") -> Figure:
         x="write",
         y=MEASURES[kind],
         labels=found.names,
+        colours=component_colours(found.names),
         alt=f"One bar for each of {len(known)} writes; {(known < 0).sum()} are negative, their sum is "
         f"{known.sum():.2f}.",
     )

@@ -23,10 +23,9 @@ class Numbers(NamedTuple):
     parallel: bool
 
 
-def numbers(found: Trace, position: int = -1) -> Numbers:
+def numbers(found: Trace, position: int) -> Numbers:
     """What each component wrote at one position, how long the stream was after it, and the likeliest next tokens."""
     model, measures = found.model, measure(found)
-    position %= len(found.labels)
     begins = found.tokens[0, 0] == model.tokenizer.bos_token_id and position > 0
     likeliest = found.logits[position].softmax(-1).topk(3)
     return Numbers(

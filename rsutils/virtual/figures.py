@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsutils.drawing import Figure, bars, heatmap, histogram, lines
+from rsutils.drawing import Figure, bars, component_colours, heatmap, histogram, lines
 from rsutils.errors import CourseError
 from rsutils.models import check_index
 from rsutils.virtual.ledger import Driver, Ledger, Neuron
@@ -135,6 +135,7 @@ def ledger(found: Ledger, neuron: Neuron, tokens: list[str], position: int) -> F
     return bars(
         here,
         labels=found.labels,
+        colours=component_colours(found.labels),
         title=f"{neuron} at {_token(tokens, at)}: {len(here)} terms sum to the pre-activation {total:+.2f}; the "
         f"largest is {found.labels[most]} with {here[most]:+.2f}",
         x="component that wrote the term",
