@@ -248,7 +248,7 @@ def test(args: list[str]) -> int:
     options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=180"]
     if not args:
         checks.append(("mypy",))
-        options += ["-m", "not browser"]
+        options += ["-m", "not browser and not small"]
     faults = [" ".join(check) for check in checks if in_environment("-m", *check)]
     tests = in_environment(
         "-m", "pytest", "-q", "-rs", *options, *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **ONE_THREAD

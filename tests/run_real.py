@@ -40,9 +40,9 @@ def main(args: list[str]) -> int:
     failed = notebooks(real_model(), "SmolLM2-135M-Instruct", *args)
     for name in ("gpt2", "pythia-70m"):
         failed |= notebooks(random_directory(name), f"the shape of {name}, random weights", "--memory", "1.8", *args)
-    print("== the known figures", flush=True)
-    figures = [sys.executable, "-m", "pytest", "-q", "-rs", "-m", "real", "tests/test_real.py"]
-    return failed | run(figures)
+    print("== the known figures, and models of one and two layers", flush=True)
+    tests = ["tests/test_real.py", "tests/test_small_models.py"]
+    return failed | run([sys.executable, "-m", "pytest", "-q", "-rs", "-m", "real or small", *tests])
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 The default initialisation (gain 1, bias 0) would let a test pass without any folding at all.
 """
 
+import copy
 from pathlib import Path
 
 import torch
@@ -62,8 +63,13 @@ def random_model(config: transformers.PretrainedConfig, seed: int = 0) -> transf
     return model.eval()
 
 
-def save(kind: str, directory: Path, seed: int = 0) -> Path:
+def save(kind: str, directory: Path, n_layers: int | None = None, seed: int = 0) -> Path:
     """Write a random model of this kind with its tokenizer as a Hugging Face directory and return the directory."""
-    random_model(CONFIGS[kind], seed).save_pretrained(directory)
+    config = copy.deepcopy(CONFIGS[kind])
+    if n_layers is not None:
+        config.num_hidden_layers = n_layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:n_layers]
+    random_model(config, seed).save_pretrained(directory)
     byte_tokenizer().save_pretrained(directory)
     return directory

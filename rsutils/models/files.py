@@ -253,6 +253,8 @@ def count_parameters(config: transformers.PretrainedConfig, name: str) -> int:
     for n_layers in (1, 2):
         few = copy.deepcopy(config)
         few.num_hidden_layers = n_layers
+        if kinds := getattr(few, "layer_types", None):  # one for each layer, of whatever kind: they count alike
+            few.layer_types = kinds[:1] * n_layers
         try:
             with torch.device("meta"):
                 counts.append(transformers.AutoModelForCausalLM.from_config(few).num_parameters())
