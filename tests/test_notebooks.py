@@ -13,10 +13,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REPOSITORY = "residual-stream-course/inside-the-residual-stream"
+PLOTLY = "application/vnd.plotly.v1+json"
 UNCOMPARED = {"nbval-ignore-output", "nbval-skip"}
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:root|home|Users|tmp|work|usr)/\w|[A-Z]:\\\\?Users")
 
@@ -52,6 +54,12 @@ def mechanics(notebook) -> list[str]:
     ]
     if any(len(str(output)) > 1_000_000 for output in outputs):
         faults.append("an output of more than a megabyte: plotly's JavaScript, most likely")
+    bundles = [output.data for output in outputs if "data" in output]
+    if any("application/vnd.jupyter.widget-view+json" in bundle for bundle in bundles):
+        faults.append("a widget's view, which no kernel backs: a reader sees an error in its place")
+    drawn = [b for b in bundles if PLOTLY in b or b.get("text/plain", "").startswith("Explorer(")]
+    if any("image/png" not in bundle for bundle in drawn):
+        faults.append("a figure without a picture: run it with make run ARGS='--out notebooks'")
     return faults
 
 
@@ -172,6 +180,15 @@ def with_javascript(nb):
     nb.cells[3].outputs.append(nbformat.v4.new_output("display_data", data={"text/html": "x" * 2_000_000}))
 
 
+def with_a_bare_figure(nb):
+    nb.cells[3].outputs.append(nbformat.v4.new_output("display_data", data={PLOTLY: {}, "text/plain": "A finding"}))
+
+
+def with_a_widget(nb):
+    view = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "Well?"}
+    nb.cells[6].outputs.append(nbformat.v4.new_output("display_data", data=view))
+
+
 def replaced(index, old, new):
     def change(nb):
         assert old in nb.cells[index].source
@@ -191,6 +208,8 @@ def replaced(index, old, new):
         (marker_in_a_comment, "use a cell tag"),
         (with_a_path, "path of one machine"),
         (with_javascript, "more than a megabyte"),
+        (with_a_bare_figure, "a figure without a picture"),
+        (with_a_widget, "a widget's view"),
         (replaced(0, "# A title", "A title"), "lacks a title"),
         (replaced(0, "blob/main/notebooks/07_fixture", "blob/main/notebooks/06_other"), "lacks a Colab badge"),
         (replaced(0, "urlpath", "filepath"), "lacks a Binder badge"),
@@ -212,9 +231,8 @@ def test_each_fault_is_found(good, spoil, complaint):
 
 @pytest.mark.parametrize(("words", "outcome"), [("A title", 0), ("Another title", 1)])
 def test_a_figures_words_are_compared_and_its_raw_floats_are_not(tmp_path, words, outcome):
-    plotly = "application/vnd.plotly.v1+json"
-    source = f"display({{'{plotly}': {{'data': [0.30000000000000004]}}, 'text/plain': 'A title'}}, raw=True)"
-    saved = nbformat.v4.new_output("display_data", data={plotly: {"data": [0.3]}, "text/plain": words})
+    source = f"display({{'{PLOTLY}': {{'data': [0.30000000000000004]}}, 'text/plain': 'A title'}}, raw=True)"
+    saved = nbformat.v4.new_output("display_data", data={PLOTLY: {"data": [0.3]}, "text/plain": words})
     notebook = nbformat.v4.new_notebook(cells=[code_cell(source, 1, saved)])
     nbformat.write(notebook, tmp_path / "figure.ipynb")
     shutil.copy(ROOT / "conftest.py", tmp_path)
@@ -230,3 +248,21 @@ def test_a_figures_words_are_compared_and_its_raw_floats_are_not(tmp_path, words
         ".",
     ]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == outcome
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_small_enough_for_a_code_host(path):
+    assert path.stat().st_size < 1_500_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_is_seen_without_a_kernel_and_without_javascript(path):
+    """As a code host shows it: converted without a network, scripts left out."""
+    notebook = nbformat.read(path, as_version=4)
+    shown, _ = HTMLExporter(template_name="basic").from_notebook_node(notebook)
+    seen = re.sub(r"<script.*?</script>", "", shown, flags=re.S)
+    figures = sum(
+        "image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
+    )
+    assert figures and len(re.findall(r'<img[^>]+src="data:image/png', seen)) == figures
+    assert "<svg" in seen

@@ -246,10 +246,10 @@ QUIZ = [
         {
             "this neuron fires on names": "A neuron's activation is computed from what it reads, and its reader turns with the stream.",
             "this head attends to the previous token": "Scores are products of queries and keys, which are the same in every basis of the stream.",
-            "coordinate 138 of the stream is huge": "Neurons, patterns and angles are the same in every basis; coordinates are the basis.",
+            "one coordinate of the stream is huge": "Neurons, patterns and angles are the same in every basis; coordinates are the basis.",
             "these two writes are orthogonal": "A rotation keeps every angle: `(a @ R) @ (b @ R) = a @ b`.",
         },
-        "coordinate 138 of the stream is huge",
+        "one coordinate of the stream is huge",
     ),
     Question(
         "“The residual stream has no privileged basis” is ...",
