@@ -13,7 +13,7 @@ import plotly.io
 from grid import figure_data, settings
 from IPython import get_ipython
 
-from rsutils.drawing import Figure
+from rsutils.drawing import COLOURS, Figure
 from rsutils.teaching.explorer import Explorer
 
 SETTINGS = "application/vnd.rsutils.explorer+json"
@@ -27,7 +27,9 @@ def png(figure: Figure) -> tuple[bytes, dict[str, Any]]:
     Who runs a notebook again keeps the old bytes where the hash is the old one: another browser draws the same
     figure with other bytes.
     """
-    paper = dict(paper_bgcolor="white", plot_bgcolor=figure.layout.plot_bgcolor or "white")
+    # One ink for two papers is pale on either; this paper is known.
+    ink, white = COLOURS["ink"][0], COLOURS["paper"][0]
+    paper = dict(paper_bgcolor=white, plot_bgcolor=figure.layout.plot_bgcolor or white, font_color=ink)
     with warnings.catch_warnings(action="ignore"):  # that the one browser for all was started with its own options
         image = plotly.io.to_image(figure.update_layout(**paper), "png", width=WIDTH, height=figure.layout.height)
     shown = json.dumps(figure_data(figure), sort_keys=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rsutils.compare import PairScores, ScoredPair, rank_correlation
 from rsutils.coupling.pairs import METRICS, Reader, Writer, by_distance, check_one_stream, mlps
-from rsutils.drawing import POSITIVE_IS_RED, Figure, bars, finish, heatmap, histogram, lines, scatter
+from rsutils.drawing import POSITIVE_IS_RED, Figure, bars, finish, heatmap, histogram, lines, log_axes, scatter
 from rsutils.errors import CourseError
 from rsutils.virtual.products import strongest
 
@@ -91,7 +91,7 @@ def sizes(scores: PairScores) -> Figure:
         alt=f"One point a pair, {len(norm)} points; both axes are logarithmic.",
     )
     # The two ends are as large as the vocabulary and would leave the others one corner.
-    return fig.update_xaxes(type="log", dtick="D2").update_yaxes(type="log", dtick="D2")
+    return log_axes(fig, "xy")
 
 
 def rankings(scores: PairScores) -> Figure:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsutils.drawing import Figure, bars, component_colours, heatmap, lines
+from rsutils.drawing import Figure, bars, component_colours, heatmap, lines, log_axes
 from rsutils.drawing.stream import Picture, draw
 from rsutils.errors import CourseError
 from rsutils.models import check_index, shown
@@ -59,7 +59,7 @@ def norm_lines(found: Trace) -> Figure:
         alt=f"Four lines on a logarithmic axis over {len(norms)} points. The median goes from {median[0]:.1f} to "
         f"{median[-1]:.1f}, the first position from {norms[0, 0]:.1f} to {norms[-1, 0]:.1f}.",
     )
-    return fig.update_yaxes(type="log", dtick="D2")  # labels at 1, 2, 5, 10, 20, ...: all of them would overlap
+    return log_axes(fig, "y")
 
 
 def norm_map(found: Trace) -> Figure:
