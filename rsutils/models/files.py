@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from rsutils.errors import CourseError
 from rsutils.models.arguments import shown
+from rsutils.models.finite import first_not_finite
 
 EMBEDDED = Path(__file__).parent.parent / "data" / "embedded"
 ARCHITECTURES = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")
@@ -154,6 +155,8 @@ def check_files(place: Place, name: str, n_layers: int) -> None:
             raise CourseError(_unreadable(file, error)) from None
         except SafetensorError:
             raise CourseError(f"the weights file {file} is damaged or cut off: {_discard(file)}") from None
+        if wrong := first_not_finite(file):
+            raise CourseError(f"the weights of {shown(name)} hold NaN or infinity: see {wrong}; {again(file)}")
     if len(layers) != n_layers:
         raise CourseError(
             f"the weights of {shown(name)} hold {len(layers)} layers and its config.json says {n_layers}: "

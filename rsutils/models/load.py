@@ -201,8 +201,6 @@ def _read_model(place: files.Place, name: str, config: transformers.PretrainedCo
         # What does not fit, transformers fills with random numbers.
         if wrong := sorted([*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])]):
             problem = f"its weights do not fit its config.json: see {wrong[0]}"
-        elif wrong := [key for key, weight in hf_model.named_parameters() if not weight.isfinite().all()]:
-            problem = f"its weights hold NaN or infinity: see {wrong[0]}"
         else:
             if untie:
                 _untie(hf_model)
