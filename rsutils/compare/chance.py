@@ -113,14 +113,22 @@ def null_scores(
         if not 0 < factor.abs().sum() < torch.inf:
             raise CourseError("expected a writer and a reader that are finite and not zero, got others: mend them")
     if read.shape[1] > len(read):  # a square factor with the same left singular vectors and values
-        read = torch.linalg.qr(read.T, mode="r").R.T
-    read, sizes = read.double(), torch.linalg.svdvals(write).double()[:n_directions]
+        squares, vectors = torch.linalg.eigh(_gram(read))
+        read = vectors * squares.clamp(min=0).sqrt()
+    smaller = write if len(write) < write.shape[1] else write.T
+    sizes = torch.linalg.eigvalsh(_gram(smaller)).flip(0).clamp(min=0).sqrt()[:n_directions]
+    read = read.double()
     generator = torch.Generator().manual_seed(seed)
     norms = [
         torch.linalg.norm(sizes[:, None] * (random_directions(len(sizes), len(read), n_directions, generator).T @ read))
         for _ in range(n)
     ]
     return torch.stack(norms) / (torch.linalg.norm(sizes) * torch.linalg.norm(read))
+
+
+def _gram(W: Float[Tensor, "rows columns"]) -> Float64[Tensor, "rows rows"]:
+    """``W @ W.T`` in float64, some columns at a time: to decompose a whole vocabulary takes 250 MB."""
+    return sum((block.double() @ block.double().T for block in W.split(4096, dim=1)), torch.zeros(()).double())
 
 
 def cannot_communicate(
