@@ -131,7 +131,11 @@ def prediction(
     rho = rank_correlation(x, y)
     source, destination = (~x.isnan()).nonzero(as_tuple=True)
     names = [f"{pairs.sources[s]} to {pairs.destinations[d]}" for s, d in zip(source, destination, strict=True)]
-    spoken_of = {} if pair is None else {names.index(f"{pair[0]} to {pair[1]}"): f"{pair[0]} to {pair[1]}"}
+    spoken_of = {}
+    if pair is not None:
+        pairs.place(*pair)
+        name = "{} to {}".format(*pair)
+        spoken_of = {names.index(name): name}
     return scatter(
         x[source, destination],
         y[source, destination],

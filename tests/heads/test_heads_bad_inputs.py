@@ -67,6 +67,10 @@ def world(small_models):
     return World(small_models["gpt2"])
 
 
+def predicted(w, pair):
+    return heads.figures.prediction(w.composition, w.effects, "K", "z", pair)
+
+
 def enter(model, layer, head):
     with heads.mean_ablated(model, layer, head):
         pass
@@ -152,6 +156,8 @@ def refused(words: str):
         ("1 \\+ 2 \\* length", lambda w: heads.head_scores(torch.ones(1, 1, 1, 6, 6))),
         ("one at least, got \\[\\]", lambda w: heads.figures.null(w.drawn[:0], w.composition, "K", "L0H0", "L1H0")),
         ("scores of K, got \\['Q'\\]", lambda w: heads.figures.composition({"Q": w.composition["Q"]}, "K", "z")),
+        ("later than L1H0, got L1H2", lambda w: predicted(w, ("L1H0", "L1H2"))),
+        ("L2H4, got 'L9H9'", lambda w: predicted(w, ("L0H0", "L9H9"))),
         ("by role, got others", lambda w: heads.figures.roles({})),
     ],
 )
