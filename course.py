@@ -273,7 +273,15 @@ def coverage(args: list[str]) -> int:
     """The tests without notebooks and browser, whose kernels are not measured; it slows them by about a third."""
     only = args or ["tests", "rsutils"]
     return in_environment(
-        "-m", "pytest", "-q", "-m", "not browser and not real", "--cov", *only, HF_HUB_OFFLINE="1", **ONE_THREAD
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "not browser and not real and not small",
+        "--cov",
+        *only,
+        HF_HUB_OFFLINE="1",
+        **ONE_THREAD,
     )
 
 

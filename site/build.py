@@ -98,7 +98,8 @@ def mathml(source: str) -> str:
 
 
 def _formula(match: re.Match) -> str:
-    return latex2mathml.converter.convert(match[1] or match[2], display="block" if match[1] else "inline")
+    drawn = latex2mathml.converter.convert(match[1] or match[2], display="block" if match[1] else "inline")
+    return f'<span class="formula">{drawn}</span>'  # a formula does not wrap: on a phone its place scrolls
 
 
 def links(source: str) -> str:

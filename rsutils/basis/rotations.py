@@ -119,7 +119,7 @@ def check_whole(name: str, number: int, least: int, most: int) -> None:
 
 def check_matrix(R: Tensor, d_model: int) -> None:
     """Raise CourseError unless ``R`` is a matrix of the stream's size, of finite floating-point numbers."""
-    if R.shape != (d_model, d_model):
+    if R.shape != (d_model, d_model) or not d_model:
         wanted = f"{d_model} x {d_model}, the size of the stream" if d_model else "a square matrix"
         raise CourseError(f"expected {wanted}, got {list(R.shape)}: make R with random_rotation")
     if not R.is_floating_point():

@@ -120,6 +120,8 @@ def most_connected(source: Component, destination: Component, found: Connected) 
 def colour_meaning(fig: Figure) -> str:
     """What the two ends of a heatmap's colours stand for, read off the figure's own data."""
     trace = fig.data[0]
+    if not trace.zmin < 0 < trace.zmax:  # one sign: a scale from dark to bright
+        return f"The darkest cells stand for {trace.zmin:+.3g}, the brightest for {trace.zmax:+.3g}."
     ends = {}
     for end, value in ((0, trace.zmin), (-1, trace.zmax)):
         red, _, blue = (int(c) for c in re.findall(r"\d+", trace.colorscale[end][1]))

@@ -18,6 +18,7 @@ function begin(explorer) {
   const [stage, words, problem] = ["stage", "words", "problem"].map((name) => explorer.querySelector(`.${name}`));
   stage.replaceChildren();
   show();
+  document.getElementById("theme").addEventListener("click", () => setTimeout(show));
 
   function move() {
     // What a control offers may depend on the ones before it.
@@ -33,7 +34,9 @@ function begin(explorer) {
     const figure = figures[choice.join("/")];
     problem.textContent = figure.error ?? "";
     if (figure.error) return;
-    const layout = { ...figure.layout, template, autosize: true };
+    // The page's own ink: a notebook's figures have one for light and dark, pale on either.
+    const font = { ...figure.layout.font, color: getComputedStyle(document.body).color };
+    const layout = { ...figure.layout, template, font, autosize: true };
     Plotly.react(stage, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
     words.textContent = figure.words;
     explorer.dataset.shown = choice.join("/");

@@ -77,10 +77,9 @@ def test_cases_differ_in_size_and_are_drawn_afresh(exercise):
     assert all(sizes(cases[i]) != sizes(cases[i + 1]) for i in range(checks.CASES - 1))
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    fresh = exercise.inputs(Draw())
+    drawn = {str(exercise.inputs(Draw())) for _ in range(20)}  # a single small number may come twice
     assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(0)
-    assert any(str(x) != str(y) for x, y in zip(fresh, exercise.inputs(Draw()), strict=True)) or exercise.id == "00.1"
+    assert len(drawn) > 1 or exercise.id == "00.1"
 
 
 @each_function

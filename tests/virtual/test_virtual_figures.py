@@ -52,3 +52,9 @@ def test_what_cannot_be_drawn_gets_one_line(draw, message):
     with pytest.raises(rsutils.CourseError, match=message) as error:
         draw(virtual.figures)
     assert "\n" not in str(error.value)
+
+
+def test_weights_of_one_sign_have_a_dark_and_a_bright_end():
+    V = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    fig = virtual.figures.heatmap(V, title="V", x="x", y="y", alt="V.", unit="virtual weight")
+    assert virtual.figures.colour_meaning(fig) == "The darkest cells stand for +1, the brightest for +5."
