@@ -38,7 +38,12 @@ for package in importlib.metadata.distributions():
     print(package.metadata["Name"], int(all(os.path.exists(os.path.join(root, name)) for name in names)))
 """
 # A kernel with more threads than its share of a busy machine is slower, not faster.
-ONE_THREAD = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+# One thread a kernel; and what glibc frees it gives back, which else is a matter of luck worth 200 MB.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
+    "MALLOC_TRIM_THRESHOLD_": "1048576",
+}
 
 
 def stop(message: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """Load a model for the course: the embedded one, a local Hugging Face directory, or a hub id."""
 
+import gc
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,7 @@ def load_model(name: str | os.PathLike | None = None, *, processed: bool = True)
     config = files.read_config(place.directory, name)
     files.check_files(place, name, config.num_hidden_layers)
     n_params = files.count_parameters(config, name)
+    gc.collect()  # a model let go is freed only when looked for, and two at once may not fit
     files.check_memory(name, n_params)
     model = _read_model(place, name, config, untie=processed and config.tie_word_embeddings)
     centred = processed and fold_and_centre(model)
