@@ -37,9 +37,9 @@ for package in importlib.metadata.distributions():
     names = [row[0] for row in csv.reader(record) if row and not row[0].endswith(".pyc")]
     print(package.metadata["Name"], int(all(os.path.exists(os.path.join(root, name)) for name in names)))
 """
-# A kernel with more threads than its share of a busy machine is slower, not faster.
-# One thread a kernel; and what glibc frees it gives back, which else is a matter of luck worth 200 MB.
-ONE_THREAD = {
+# A kernel with more threads than its share of a busy machine is slower, not faster; and what glibc frees it gives back,
+# which else is a matter of luck worth 200 MB.
+KERNELS = {
     "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
     "MALLOC_MMAP_THRESHOLD_": "1048576",
     "MALLOC_TRIM_THRESHOLD_": "1048576",
@@ -256,7 +256,7 @@ def test(args: list[str]) -> int:
         options += ["-m", "not browser and not small"]
     faults = [" ".join(check) for check in checks if in_environment("-m", *check)]
     tests = in_environment(
-        "-m", "pytest", "-q", "-rs", *options, *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **ONE_THREAD
+        "-m", "pytest", "-q", "-rs", *options, *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **KERNELS
     )
     if faults:
         print(f"{' and '.join(faults)} found faults: see the top of this output")
@@ -267,11 +267,11 @@ def test_browser(args: list[str]) -> int:
     """What people see: JupyterLab and the pages in Chromium."""
     os.environ.pop("RSUTILS_MODEL", None)
     only = args or ["tests/browser", "tests/site"]
-    return in_environment("-m", "pytest", "-q", "-rs", "-m", "browser", *only, HF_HUB_OFFLINE="1", **ONE_THREAD)
+    return in_environment("-m", "pytest", "-q", "-rs", "-m", "browser", *only, HF_HUB_OFFLINE="1", **KERNELS)
 
 
 def test_real(args: list[str]) -> int:
-    return in_environment("tests/run_real.py", *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **ONE_THREAD)
+    return in_environment("tests/run_real.py", *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **KERNELS)
 
 
 def coverage(args: list[str]) -> int:
@@ -286,16 +286,16 @@ def coverage(args: list[str]) -> int:
         "--cov",
         *only,
         HF_HUB_OFFLINE="1",
-        **ONE_THREAD,
+        **KERNELS,
     )
 
 
 def run(args: list[str]) -> int:
-    return in_environment("run_notebooks.py", *args, **ONE_THREAD)
+    return in_environment("run_notebooks.py", *args, **KERNELS)
 
 
 def site(args: list[str]) -> int:
-    return in_environment("site/build.py", *args, HF_HUB_OFFLINE="1", **ONE_THREAD)
+    return in_environment("site/build.py", *args, HF_HUB_OFFLINE="1", **KERNELS)
 
 
 def main() -> int:
