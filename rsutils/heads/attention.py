@@ -39,14 +39,19 @@ def repeated_tokens(
     Raises:
         CourseError: that is longer than the model's context, or its vocabulary has too few tokens.
     """
-    special = set(model.tokenizer.all_special_ids)
-    usable = torch.tensor([i for i in range(min(model.cfg.d_vocab, len(model.tokenizer))) if i not in special])
+    usable = usable_tokens(model)
     length = check_whole("a length", length, 2, min((model.cfg.n_ctx - 1) // 2, len(usable)))
     batch, seed = check_whole("a batch", batch, 1, 1000), check_whole("a seed", seed, 0, 2**63 - 1)
     generator = torch.Generator().manual_seed(seed)
     spans = torch.stack([usable[torch.randperm(len(usable), generator=generator)[:length]] for _ in range(batch)])
     bos = torch.full((batch, 1), model.tokenizer.bos_token_id)
     return torch.cat([bos, spans, spans], dim=1)
+
+
+def usable_tokens(model: TransformerBridge) -> Int[Tensor, " token"]:
+    """Every token that stands for text: what the tokenizer knows and the model embeds, special tokens left out."""
+    special = set(model.tokenizer.all_special_ids)
+    return torch.tensor([i for i in range(min(model.cfg.d_vocab, len(model.tokenizer))) if i not in special])
 
 
 def patterns(
