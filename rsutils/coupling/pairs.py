@@ -120,8 +120,16 @@ def all_pairs(model: TransformerBridge, sentences: Iterable[str] = ()) -> PairSc
     return replace(scores, more=scores.more | {"weighted": weighted})
 
 
-def measure(writers: Sequence[Writer], readers: Sequence[Reader], n_directions: int, model: str = "") -> PairScores:
+def measure(
+    writers: Sequence[Writer],
+    readers: Sequence[Reader],
+    n_directions: int,
+    model: str = "",
+    of_controls: bool = False,
+) -> PairScores:
     """All metrics that need weights alone, for every pair whose writer writes before its reader reads.
+
+    With ``of_controls`` for every other pair instead: those that cannot communicate.
 
     With write Gram ``A = W_out.T @ W_out`` and read Gram ``B = W_in @ W_in.T``, both ``[d_model, d_model]``,
     ``norm(W_out @ W_in)_F^2 = <A, B>``: one Gram matrix a layer takes the place of one large product a pair.
@@ -135,7 +143,7 @@ def measure(writers: Sequence[Writer], readers: Sequence[Reader], n_directions: 
         CourseError: there is no writer or no reader, or they are zero, not finite or not of one stream, or
             ``n_directions`` does not belong to it.
     """
-    return _scores(writers, readers, overlaps(writers, readers), n_directions, model)
+    return _scores(writers, readers, overlaps(writers, readers, of_controls), n_directions, model)
 
 
 def controls(model: TransformerBridge) -> PairScores:
@@ -145,8 +153,7 @@ def controls(model: TransformerBridge) -> PairScores:
     communication, so pairs that can communicate have to be compared with them, and not with chance alone.
     """
     writers, readers = sources(model)[1:], destinations(model)[:-1]
-    found = overlaps(writers, readers, of_controls=True)
-    return _scores(writers, readers, found, n_directions(model), Path(model.info.name).name)
+    return measure(writers, readers, n_directions(model), Path(model.info.name).name, of_controls=True)
 
 
 def together(
