@@ -15,7 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.causal.parts import readers, writers
 from rsutils.causal.predictors import Predictors
-from rsutils.causal.scoreboard import difference, pick, within_layers
+from rsutils.causal.ranking import difference, pick, within_layers
 from rsutils.causal.table import EdgeEffects
 from rsutils.errors import CourseError
 
@@ -128,7 +128,9 @@ class Board:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise CourseError(f"the board {self.file} cannot be read ({error.strerror}): check its permissions") from None
+            raise CourseError(
+                f"the board {self.file} cannot be read ({error.strerror}): check its permissions"
+            ) from None
         found = []
         for line in lines:
             try:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+from transformer_lens import ActivationCache
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils import heads
@@ -123,7 +124,7 @@ def _by_scale(destinations: list[Part]) -> Iterator[list[Part]]:
         yield [reader for reader in destinations if _scale_hook(reader) == hook]
 
 
-def _write(model: TransformerBridge, writer: Part, cache: dict[str, Tensor]) -> Float[Tensor, "prompt pos d_model"]:
+def _write(model: TransformerBridge, writer: Part, cache: ActivationCache) -> Float[Tensor, "prompt pos d_model"]:
     out = cache[writer_hook(writer)]
     if writer.kind == "head":
         out = out[:, :, writer.head] @ model.blocks[writer.layer].attn.W_O[writer.head]

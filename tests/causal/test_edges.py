@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from transformer_lens import patching
 
 from rsutils import causal
