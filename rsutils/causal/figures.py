@@ -1,0 +1,130 @@
+"""Figures of chapter 06: each draws what it is handed."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from rsutils.causal.predictors import Predictors
+from rsutils.causal.ranking import Edges, pick, within_layers
+from rsutils.causal.table import EdgeEffects
+from rsutils.compare import rank_correlation
+from rsutils.drawing import Figure, finish, heatmap, histogram, scatter
+
+UNITS = {
+    "live": "change at the reader",
+    "frozen": "change at the reader, norm held",
+    "total": "fall of the logit difference",
+    "normalised": "share of the logit difference",
+}
+
+
+def edges(effects: EdgeEffects, metric: str, kind: str) -> Figure:
+    """The mean effect of every edge into one kind of reader (Q, K, V, mlp, unembed), row = writer, column = reader.
+
+    Raises:
+        CourseError: these edges were not measured so.
+    """
+    columns = [i for i, name in enumerate(effects.destinations) if kind_of(name) == kind]
+    rows = [i for i in range(len(effects.sources)) if not np.isnan(effects.effect(metric)[i, columns]).all()]
+    values = effects.effect(metric)[np.ix_(rows, columns)]
+    sources, destinations = [effects.sources[i] for i in rows], [effects.destinations[i] for i in columns]
+    row, column = np.unravel_index(np.nanargmax(np.abs(values)), values.shape)
+    return heatmap(
+        values,
+        title=f"{effects.family}: {sources[row]} into {destinations[column]} does most, {values[row, column]:.2f}",
+        x="reader",
+        y="writer",
+        x_labels=destinations,
+        y_labels=sources,
+        unit=UNITS[metric],
+        alt=f"{len(sources)} writers by {len(destinations)} readers; edges whose reader does not come later are empty.",
+    )
+
+
+def edge(effects: EdgeEffects, source: str, destination: str, metric: str) -> Figure:
+    """One edge's effect prompt by prompt.
+
+    Raises:
+        CourseError: there is no such edge or metric, or it was not measured.
+    """
+    mean, interval = effects.of(source, destination, metric)
+    values = effects.prompts(metric)[effects.sources.index(source), effects.destinations.index(destination)]
+    return histogram(
+        values[~np.isnan(values)],
+        title=f"{source} into {destination}: {mean:.2f} on average ({interval:.2f})",
+        x=f"{UNITS[metric]}, {effects.corruption} corruption",
+        y="prompts",
+        alt=f"{np.isfinite(values).sum()} prompts of the {effects.family} family, from {np.nanmin(values):.2f} to "
+        f"{np.nanmax(values):.2f}.",
+        bins=30,
+    )
+
+
+def board(table: pd.DataFrame, kind: str, reliability: float) -> Figure:
+    """Every predictor's correlation with the effects, within pairs of layers and pooled, with intervals.
+
+    ``table`` is a ``scoreboard``.
+    """
+    fig = go.Figure(layout=dict(showlegend=True))
+    names = table["predictor"][::-1]
+    for column, name, symbol in (("within", "within pairs of layers", "circle"), ("pooled", "pooled", "diamond-open")):
+        values, ends = table[column][::-1], list(table[f"{column}_interval"][::-1])
+        fig.add_scatter(
+            x=values,
+            y=names,
+            name=name,
+            mode="markers",
+            marker=dict(symbol=symbol, size=11),
+            error_x=dict(
+                type="data",
+                array=[end.high - value for end, value in zip(ends, values, strict=True)],
+                arrayminus=[value - end.low for end, value in zip(ends, values, strict=True)],
+                thickness=1.5,
+            ),
+        )
+    fig.update_layout(xaxis=dict(range=[-1.05, 1.05], zeroline=True))
+    measured = table.dropna(subset="within")
+    best = measured.iloc[0] if len(measured) else table.sort_values("pooled", ascending=False).iloc[0]
+    where = "within pairs of layers" if len(measured) else "pooled"
+    value = best["within"] if len(measured) else best["pooled"]
+    return finish(
+        fig,
+        title=f"Effects on {kind}: {best['predictor']} ranks them best {where} ({value:.2f}; the effects themselves "
+        f"repeat at {reliability:.2f})",
+        x="rank correlation with the effect (bars: 95% over writers and readers)",
+        y="predictor",
+        alt="; ".join(
+            f"{row.predictor}: within {row.within:.2f}, pooled {row.pooled:.2f}" for row in table.itertuples()
+        ),
+        height=120 + 40 * len(table),
+    )
+
+
+def by_layers(predictors: Predictors, effects: EdgeEffects, metric: str, kind: str, name: str) -> Figure:
+    """One predictor against the effect, an edge a point, pairs of layers told apart.
+
+    Raises:
+        CourseError: as in ``scoreboard``.
+    """
+    found: Edges = pick(predictors, effects, metric, kind, name)
+    there = ~(np.isnan(found.effect) | np.isnan(found.value))
+    width = len(predictors.sources)
+    return scatter(
+        found.value[there],
+        found.effect[there],
+        title=f"{name} and the effect on {kind}: rank correlation {rank_correlation(found.value, found.effect):.2f} "
+        f"pooled, {within_layers(found):.2f} within pairs of layers",
+        x=name,
+        y=UNITS[metric],
+        groups=[f"layer {block // width} to {block % width}" for block in found.block[there]],
+        alt=f"{there.sum()} edges in {len(np.unique(found.block[there]))} pairs of layers.",
+    )
+
+
+def kind_of(reader: str) -> str:
+    """Of a reader's name: Q, K or V of a head, mlp (its gate included) or unembed.
+
+    >>> [kind_of(name) for name in ("L1H0 K", "mlp 2 gate", "unembed")]
+    ['K', 'mlp', 'unembed']
+    """
+    return reader.split()[-1] if reader.startswith("L") else reader.split()[0]
