@@ -66,12 +66,15 @@ def board(table: pd.DataFrame, kind: str, reliability: float) -> Figure:
     ``table`` is a ``scoreboard``.
     """
     fig = go.Figure(layout=dict(showlegend=True))
-    names = table["predictor"][::-1]
-    for column, name, symbol in (("within", "within pairs of layers", "circle"), ("pooled", "pooled", "diamond-open")):
-        values, ends = table[column][::-1], list(table[f"{column}_interval"][::-1])
+    places = np.arange(len(table))[::-1]
+    for column, name, symbol, above in (
+        ("within", "within pairs of layers", "circle", 0.13),
+        ("pooled", "pooled", "diamond-open", -0.13),
+    ):
+        values, ends = table[column], list(table[f"{column}_interval"])
         fig.add_scatter(
             x=values,
-            y=names,
+            y=places + above,
             name=name,
             mode="markers",
             marker=dict(symbol=symbol, size=11),
@@ -82,7 +85,10 @@ def board(table: pd.DataFrame, kind: str, reliability: float) -> Figure:
                 thickness=1.5,
             ),
         )
-    fig.update_layout(xaxis=dict(range=[-1.05, 1.05], zeroline=True))
+    fig.update_layout(
+        xaxis=dict(range=[-1.05, 1.05]),
+        yaxis=dict(tickvals=places, ticktext=table["predictor"], showgrid=False, zeroline=False),
+    )
     measured = table.dropna(subset="within")
     best = measured.iloc[0] if len(measured) else table.sort_values("pooled", ascending=False).iloc[0]
     where = "within pairs of layers" if len(measured) else "pooled"
