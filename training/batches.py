@@ -89,7 +89,7 @@ def batch(
     rng = random.Random(f"{recipe.seed} {step}")
     end, stage = tokenizer.bos_token_id, recipe.stage(step)
     length, scatter = stage.length, 0.0 if stage.stories else stage.scatter
-    pool = shuffled[: round(recipe.first_pool * (len(shuffled) / recipe.first_pool) ** level)]
+    pool = shuffled[: recipe.pool_size(level, len(shuffled))]
     make = {
         "story": lambda: story_row(rng, tokenizer, length),
         "echo": lambda: echo_row(rng, end, shuffled, length),

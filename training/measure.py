@@ -114,6 +114,39 @@ def measure_language(model: TransformerBridge) -> dict:
     }
 
 
+def measure_curriculum(recipe: Recipe) -> dict:
+    """What the recipe trained on: shares of each kind of row and steps of each block, in all and stage by stage.
+
+    Shares are of tokens, of which every step has as many. `start` and `stop` are numbers of checkpoints: a stage leads
+    from the weights of the one to those of the other. `alone` counts the steps that ran the first block alone.
+    """
+    stages, start = [], 0
+    for stage in recipe.stages:
+        stop = start + stage.steps
+        ran = [recipe.stage(step).blocks for step in range(start, stop)]
+        stages.append(
+            {
+                "start": start,
+                "stop": stop,
+                "blocks": list(stage.blocks),
+                "shares": recipe.shares(start, stop),
+                "alone": ran.count((0,)),
+                "length": stage.length,
+            }
+        )
+        start = stop
+    every = [recipe.stage(step).blocks for step in range(recipe.steps)]
+    return {
+        "shares": recipe.shares(0, recipe.steps),
+        "alone": every.count((0,)),
+        "block_steps": [sum(block in blocks for blocks in every) for block in range(recipe.n_layers)],
+        "block_joins": [
+            next(i for i, blocks in enumerate(every) if block in blocks) for block in range(recipe.n_layers)
+        ],
+        "stages": stages,
+    }
+
+
 def measure() -> dict:
     """Everything the card states, for the shipped model and the curve over its checkpoints."""
     model, recipe = rsutils.load_model("embedded"), Recipe()
@@ -125,6 +158,7 @@ def measure() -> dict:
         held = text_loss(checkpoint, [corpus.document(random.Random(f"held {i}")) for i in range(100)])
         curve.append({"step": int(name.split("@")[1]), **found, "names": names, "loss_held_out": held})
     return {
+        "curriculum": measure_curriculum(recipe),
         "trained": json.loads((DIRECTORY / "trained.json").read_text()),
         "heads": measure_heads(model),
         "language": measure_language(model),

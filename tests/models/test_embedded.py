@@ -1,6 +1,5 @@
 """The embedded model shows what the lessons teach; its card, its corpus and its training script keep their word."""
 
-import json
 import random
 from itertools import combinations, islice, pairwise
 from pathlib import Path
@@ -9,6 +8,8 @@ import pytest
 import torch
 
 import rsutils
+from rsutils import models
+from rsutils.models import files
 from training import batches, corpus, measure
 from training import heads as heads_of
 from training.batches import HELD_LAGS
@@ -18,7 +19,7 @@ from training.recipe import Recipe, Stage
 from training.train import Run
 
 DIRECTORY = Path(rsutils.__file__).parent / "data" / "embedded"
-MEASURED = json.loads((DIRECTORY / "measured.json").read_text())
+MEASURED = models.measured()
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,26 @@ def test_measuring_again_gives_what_the_card_states(heads, language, tmp_path):
     assert language == pytest.approx(MEASURED["language"], rel=0.02, abs=0.01)
     write_card(MEASURED, tmp_path / "README.md")
     assert (tmp_path / "README.md").read_text() == (DIRECTORY / "README.md").read_text()
+
+
+def test_the_stated_curriculum_is_the_recipes():
+    stated, recipe = MEASURED["curriculum"], Recipe()
+    assert measure.measure_curriculum(recipe) == stated
+    assert sum(stated["shares"].values()) == pytest.approx(1)
+    assert [stated["stages"][0]["start"], stated["stages"][-1]["stop"]] == [0, recipe.steps]
+    tokens = [(stage["stop"] - stage["start"]) * stage["shares"].get("story", 0) for stage in stated["stages"]]
+    assert sum(tokens) / recipe.steps == pytest.approx(stated["shares"]["story"])
+    rows = [recipe.stage(step).rows for step in range(recipe.steps)]
+    assert rows.count({"echo": 1}) / recipe.steps == pytest.approx(stated["shares"]["echo"])
+
+
+def test_a_missing_list_of_figures_gets_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "EMBEDDED", tmp_path)
+    for content in (None, "{"):
+        if content:
+            (tmp_path / "measured.json").write_text(content)
+        with pytest.raises(rsutils.CourseError, match="expected the embedded model's figures"):
+            models.measured()
 
 
 def test_the_card_shows_samples_as_the_seeds_give_them(model):
