@@ -19,6 +19,13 @@ HELD_LAGS = (25, 40)  # no span of these lengths is repeated in training: the me
 Row = tuple[list[int], list[bool]]
 
 
+def shuffled_tokens(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The vocabulary without the end-of-text token, in the random order in which a run's pool widens over it."""
+    tokens = [token for token in range(len(tokenizer)) if token != tokenizer.bos_token_id]
+    random.Random(recipe.seed).shuffle(tokens)
+    return tokens
+
+
 def story_row(rng: random.Random, tokenizer: PreTrainedTokenizerFast, length: int) -> Row:
     """Documents one after another, each behind an end-of-text token, cut at `length`."""
     row: list[int] = []
