@@ -93,10 +93,10 @@ The first three samples of three sentences, seeds counted from 0, temperature 0.
 Copying was learnt on few tokens first. Rows to copy drew from a *pool* of {first_size} tokens, which widened to the
 whole vocabulary as copying got better. So a checkpoint is shown twice: first in the pool that its last rows drew from,
 on pairs as in its first rows and on spans, which no row had before step {spans:,}. The spans stand at the start of a
-row. Up to step {scattered:,} no row was longer than {length} tokens, so there a span of {longest} ends at
-positions new to the model. The heads are measured on spans of {pool_lag}; *previous* and *duplicate* are the best that stand in an
-earlier block than the induction head, since only those can feed it, and the last two columns are the induction score
-without them.
+row. Up to step {scattered:,} no row was longer than {length} tokens, so there a span of {longest} ends at positions
+new to the model. The heads are measured on spans of {pool_lag}; *previous* and *duplicate* are the best that stand in
+an earlier block than the induction head, since only those can feed it, and the last two columns are the induction
+score without them.
 
 {pools}
 
