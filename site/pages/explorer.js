@@ -4,21 +4,22 @@
 const template = JSON.parse(document.getElementById("template").textContent);
 
 for (const explorer of document.querySelectorAll(".explorer")) {
-  // A page holds many: each is read and drawn when it comes near.
+  // A page holds many: each is drawn when it comes near; its controls are there at once, for who comes by the keyboard.
+  const show = addControls(explorer);
   const seen = new IntersectionObserver(([entry]) => {
-    if (entry.isIntersecting) { seen.disconnect(); begin(explorer); }
+    if (entry.isIntersecting) { seen.disconnect(); show(); }
   }, { rootMargin: "600px" });
   seen.observe(explorer);
 }
 
-function begin(explorer) {
+// Returns how to draw what the controls say.
+function addControls(explorer) {
   const { controls, figures, start } = JSON.parse(explorer.querySelector("script").textContent);
   const choice = start ? start.split("/").map(Number) : [];
   const inputs = controls.map((control, i) => addControl(explorer, control, i, choice, move));
   const [stage, words, problem] = ["stage", "words", "problem"].map((name) => explorer.querySelector(`.${name}`));
-  stage.replaceChildren();
-  show();
   document.getElementById("theme").addEventListener("click", () => setTimeout(show));
+  return show;
 
   function move() {
     // What a control offers may depend on the ones before it.
