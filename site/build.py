@@ -99,8 +99,8 @@ def _still(figure: dict | None) -> dict | None:
 def explorer(given: dict) -> str:
     """Controls, a stage and words for one explorer, or one figure, with everything that it can show."""
     data = json.dumps(given, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-    words = html.escape(given["figures"][given["start"]].get("words", ""), quote=False)
-    title = html.escape(words.split("\n")[0])
+    told = given["figures"][given["start"]].get("words", "")
+    words, title = html.escape(told, quote=False), html.escape(told.split("\n")[0])
     return (
         f'<div class="explorer" role="group" aria-label="{title}"><div class="controls"></div>'
         '<p class="problem" role="alert"></p><div class="stage"></div>'

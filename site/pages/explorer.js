@@ -1,6 +1,7 @@
 // Figures and explorers of a page: what a kernel would draw was drawn before, at every setting of the controls.
 "use strict";
 
+const PAPER = 660; // pixels: what a sheet of A4 or letter has beside its margins
 const template = JSON.parse(document.getElementById("template").textContent);
 
 for (const explorer of document.querySelectorAll(".explorer")) {
@@ -10,6 +11,7 @@ for (const explorer of document.querySelectorAll(".explorer")) {
     if (entry.isIntersecting) { seen.disconnect(); show(); }
   }, { rootMargin: "600px" });
   seen.observe(explorer);
+  for (const event of ["beforeprint", "afterprint"]) addEventListener(event, show);
 }
 
 // Returns how to draw what the controls say.
@@ -31,13 +33,14 @@ function addControls(explorer) {
     show();
   }
 
-  function show() {
+  function show(event) {
     const figure = figures[choice.join("/")];
     problem.textContent = figure.error ?? "";
     if (figure.error) return;
     // The page's own ink: a notebook's figures have one for light and dark, pale on either.
     const font = { ...figure.layout.font, color: getComputedStyle(document.body).color };
-    const layout = { ...figure.layout, template, font, autosize: true };
+    const size = event?.type === "beforeprint" ? { width: PAPER } : { autosize: true };
+    const layout = { ...figure.layout, template, font, ...size };
     Plotly.react(stage, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
     words.textContent = figure.words;
     explorer.dataset.shown = choice.join("/");

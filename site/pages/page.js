@@ -8,6 +8,11 @@ document.getElementById("theme").addEventListener("click", () => {
   try { localStorage.setItem("theme", root.dataset.theme); } catch { /* a page opened from a disk may not remember */ }
 });
 
+// Paper is white.
+let onScreen;
+addEventListener("beforeprint", () => { onScreen = root.dataset.theme; root.dataset.theme = "light"; });
+addEventListener("afterprint", () => { root.dataset.theme = onScreen; });
+
 // What scrolls is reached by the keyboard too.
 for (const each of document.querySelectorAll("pre, .scroll, .formula")) {
   const fits = () => each.scrollWidth <= each.clientWidth && each.scrollHeight <= each.clientHeight;

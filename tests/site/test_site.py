@@ -57,6 +57,20 @@ def test_without_javascript_words_and_code_are_there(open_page, name):
     assert page.query_selector("pre") is not None
 
 
+def test_paper_shows_every_figure_whole_and_in_light_colours(open_page):
+    page = open_page("00_start_here", color_scheme="dark")
+    page.evaluate(
+        """addEventListener("beforeprint", () => {
+            window.ink = getComputedStyle(document.body).color;
+            window.widest = Math.max(...[...document.querySelectorAll(".main-svg")].map(each => each.clientWidth));
+        })"""
+    )
+    page.pdf(path=str(SCREENSHOTS / "site-00_start_here.pdf"))
+    assert page.evaluate("[...document.querySelectorAll('.explorer')].every(e => e.dataset.shown !== undefined)")
+    assert page.evaluate("window.ink") == "rgb(27, 31, 36)"
+    assert 600 < page.evaluate("window.widest") <= 700
+
+
 def test_search_finds_a_section_and_leads_there(open_page):
     page = open_page("index")
     page.fill("#find", "rotation")
