@@ -4,12 +4,14 @@ Each chapter is executed, and every figure and explorer becomes data beside the 
 ``RSUTILS_MODEL`` chooses the model, as everywhere.
 """
 
+import base64
 import html
 import json
 import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import Template
@@ -21,7 +23,7 @@ import picture
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html_mistune
 from plotly.offline import get_plotlyjs
-from publish import FIGURE, SETTINGS
+from publish import FIGURE, SETTINGS, mark
 from pygments.formatters import HtmlFormatter
 
 import rsutils
@@ -51,16 +53,31 @@ def build(folder: Path, names: list[str]) -> None:
         notebooks = {path.stem: nbformat.read(Path(executed) / path.name, as_version=4) for path in paths}
     titles = {name: re.search(r"^# (.+)$", notebook.cells[0].source, re.M)[1] for name, notebook in notebooks.items()}
     opened = {name: notebook.cells[0].source for name, notebook in notebooks.items()}
-    bodies = {name: body(notebook) for name, notebook in notebooks.items()}
+    kept = pictures()
+    bodies = {name: body(notebook, kept) for name, notebook in notebooks.items()}
     for name, text in bodies.items():
         (folder / f"{name}.html").write_text(chapter(name, titles, text))
     cards = "".join(card(name, titles[name], opened[name], text) for name, text in bodies.items())
     first = next(iter(opened.values()))
     (folder / "index.html").write_text(landing(titles, cards, badges(first)))
+    (folder / "pictures").mkdir(exist_ok=True)
+    for name, png in kept.items():
+        (folder / "pictures" / f"{name}.png").write_bytes(png)
     share(folder, titles, bodies)
 
 
-def body(notebook: nbformat.NotebookNode) -> str:
+def pictures() -> dict[str, bytes]:
+    """The pictures in the committed notebooks, by the mark of what they show: for readers without JavaScript."""
+    found = {}
+    for path in run_notebooks.find([]):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                if name := output.get("metadata", {}).get("image/png", {}).get("figure"):
+                    found[name] = base64.b64decode(output.data["image/png"])
+    return found
+
+
+def body(notebook: nbformat.NotebookNode, kept: Collection[str]) -> str:
     """A chapter as HTML: prose, code, and for each figure and explorer a place that the page's script fills."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -69,7 +86,7 @@ def body(notebook: nbformat.NotebookNode) -> str:
             found = output.get("data", {})
             given = found.pop(SETTINGS, None) or _still(found.pop(FIGURE, None))
             if given:
-                found["text/html"] = explorer(given)
+                found["text/html"] = explorer(given, kept)
             found.pop("application/vnd.jupyter.widget-view+json", None)
             found.pop("application/vnd.plotly.v1+json", None)
     shown = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])]
@@ -96,14 +113,20 @@ def _still(figure: dict | None) -> dict | None:
     return figure and {"controls": [], "figures": {"": figure}, "start": ""}
 
 
-def explorer(given: dict) -> str:
-    """Controls, a stage and words for one explorer, or one figure, with everything that it can show."""
+def explorer(given: dict, kept: Collection[str]) -> str:
+    """Controls, a stage and words for one explorer, or one figure, with everything that it can show.
+
+    Without JavaScript the picture of how it starts stands in its place, if it is among those ``kept``.
+    """
     data = json.dumps(given, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-    told = given["figures"][given["start"]].get("words", "")
+    shown = given["figures"][given["start"]]
+    told = shown.get("words") or shown["error"]
     words, title = html.escape(told, quote=False), html.escape(told.split("\n")[0])
+    name = mark(shown) if "layout" in shown else ""
+    still = f'<noscript><img src="pictures/{name}.png" alt="{title}"></noscript>' if name in kept else ""
     return (
         f'<div class="explorer" role="group" aria-label="{title}"><div class="controls"></div>'
-        '<p class="problem" role="alert"></p><div class="stage"></div>'
+        f'<p class="problem" role="alert"></p><div class="stage">{still}</div>'
         f'<details><summary>This figure in words</summary><div class="words" aria-live="polite">{words}</div></details>'
         f'<script type="application/json">{data}</script></div>'
     )

@@ -50,8 +50,10 @@ def test_nothing_is_wider_than_the_window(open_page, name, width, scheme):
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_without_javascript_words_and_code_are_there(open_page, name):
+def test_without_javascript_pictures_words_and_code_are_there(open_page, name):
     page = open_page(name, java_script_enabled=False)
+    pictures = page.query_selector_all(".stage img")
+    assert pictures and all(each.evaluate("image => image.naturalWidth") for each in pictures)
     words = page.query_selector_all(".explorer .words")
     assert words and all(each.text_content().strip() for each in words)
     assert page.query_selector("pre") is not None
