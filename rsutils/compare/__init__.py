@@ -4,6 +4,7 @@ from rsutils.compare import figures
 from rsutils.compare.chance import (
     cannot_communicate,
     check_n_directions,
+    lead,
     null_deviation,
     null_scores,
     random_directions,
@@ -27,6 +28,7 @@ __all__ = [
     "cannot_communicate",
     "check_n_directions",
     "figures",
+    "lead",
     "likeness",
     "null_deviation",
     "null_scores",
