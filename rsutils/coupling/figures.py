@@ -142,7 +142,7 @@ def controls(scores: PairScores, controls: PairScores, metric: str = "score") ->
     _largest(mlps(scores), metric)
     values, can = together(scores, controls, metric)
     apart = np.where(can, layers_apart(scores), layers_apart(controls))
-    groups = np.select([can, apart == 0], ["can communicate", "cannot: an MLP itself"], "cannot: the writer is later")
+    groups = np.select([can, apart == 0], ["can communicate", "cannot: itself"], "cannot: later")
     order = np.argsort(~can, axis=None, kind="stable")  # the groups in one order, and so in the same colours
     names = [f"{source} to {destination}" for source in controls.sources for destination in controls.destinations]
     medians = {kind: np.nanmedian(values[which]) for kind, which in (("can", can), ("cannot", ~can))}

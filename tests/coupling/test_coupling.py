@@ -257,11 +257,7 @@ def test_an_untrained_models_pairs_lie_at_chance_whether_they_can_communicate_or
 def test_controls_are_drawn_apart_from_the_pairs_that_can_communicate(measured, silent):
     fig = figures.controls(measured, silent, "score")
     can, own, later = fig.data
-    assert [trace.name for trace in fig.data] == [
-        "can communicate",
-        "cannot: an MLP itself",
-        "cannot: the writer is later",
-    ]
+    assert [trace.name for trace in fig.data] == ["can communicate", "cannot: itself", "cannot: later"]
     assert min(can.x) == 1 and set(own.x) == {0} and max(later.x) == -1
     at = list(later.text).index("mlp 2 to mlp 0")
     assert later.x[at] == -2 and later.y[at] == pytest.approx(silent.score[2, 0])
