@@ -148,6 +148,19 @@ def cannot_communicate(
     return ~later
 
 
+def lead(values: Float64[np.ndarray, "*pairs"], can: Bool[np.ndarray, "*pairs"]) -> float:
+    """By how much the median over the pairs that ``can`` communicate exceeds that over those that cannot.
+
+    NaN where one of the two kinds is missing; pairs without a value (NaN) are left out.
+
+    >>> lead(np.array([[1.0, 4.0], [2.0, np.nan]]), np.array([[False, True], [False, True]]))
+    2.5
+    """
+    there = ~np.isnan(values)
+    able, silent = values[there & can], values[there & ~can]
+    return float(np.median(able) - np.median(silent)) if len(able) and len(silent) else float("nan")
+
+
 def _in_stream(coordinates: Float64[Tensor, "n_directions n"], d_model: int) -> Float64[Tensor, "d_model n"]:
     """Vectors of the stream from their coordinates in an orthonormal basis of the directions that readers see."""
     if len(coordinates) == d_model:

@@ -23,7 +23,9 @@ class ScoredPair(NamedTuple):
 
 @dataclass(frozen=True)
 class PairScores:
-    """Every pair of a writer (row) and a reader (column) of one model; NaN where the reader does not come later.
+    """Every pair of a writer (row) and a reader (column) of one model; NaN where a pair was not measured.
+
+    Measured are the pairs whose reader comes later, or for a control those alone whose reader does not.
 
     Attributes:
         model: the model's name.
@@ -76,7 +78,7 @@ class PairScores:
 
     @property
     def there(self) -> Bool[np.ndarray, "source destination"]:
-        """Which pairs have values: those whose reader comes later."""
+        """Which pairs have values."""
         return ~np.isnan(self.norm)
 
     def metric(self, name: str) -> Float64[np.ndarray, "source destination"]:

@@ -10,11 +10,14 @@ from rsutils.coupling.pairs import (
     all_pairs,
     by_depth,
     by_distance,
+    controls,
     destinations,
     distance,
     measure,
     mlps,
+    nearness,
     sources,
+    together,
 )
 from rsutils.coupling.plain import by_products
 
@@ -28,10 +31,13 @@ __all__ = [
     "by_depth",
     "by_distance",
     "by_products",
+    "controls",
     "destinations",
     "distance",
     "figures",
     "measure",
     "mlps",
+    "nearness",
     "sources",
+    "together",
 ]

@@ -9,7 +9,8 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from rsutils.compare import PairScores, ScoredPair, rank_correlation
-from rsutils.coupling.pairs import METRICS, Reader, Writer, by_distance, check_one_stream, mlps
+from rsutils.coupling.pairs import METRICS, Reader, Writer, by_distance, check_one_stream, mlps, nearness, together
+from rsutils.coupling.pairs import distance as layers_apart
 from rsutils.drawing import POSITIVE_IS_RED, Figure, bars, finish, heatmap, histogram, lines, log_axes, scatter
 from rsutils.errors import CourseError
 from rsutils.virtual.products import strongest
@@ -129,30 +130,69 @@ def null(scores: PairScores, source: str, destination: str, drawn: Float[Tensor,
     )
 
 
-def distance(scores: PairScores, metric: str = "score") -> Figure:
-    """Is there a diagonal band? The mean over pairs of MLPs at each distance, beside chance.
+def controls(scores: PairScores, controls: PairScores, metric: str = "score") -> Figure:
+    """Do MLPs that can communicate share more than those that cannot? One point a pair, by the layers between.
+
+    Right of zero the writer comes first. At zero an MLP meets itself, left of it the writer comes later: nothing
+    that it writes reaches the reader (``pairs.controls``).
 
     Raises:
-        CourseError: there is no such metric, or no pairs of MLPs at two distances.
+        CourseError: there is no such metric, no pair that can communicate, or the controls are not of these scores.
+    """
+    _largest(mlps(scores), metric)
+    values, can = together(scores, controls, metric)
+    apart = np.where(can, layers_apart(scores), layers_apart(controls))
+    groups = np.select([can, apart == 0], ["can communicate", "cannot: itself"], "cannot: later")
+    order = np.argsort(~can, axis=None, kind="stable")  # the groups in one order, and so in the same colours
+    names = [f"{source} to {destination}" for source in controls.sources for destination in controls.destinations]
+    medians = {kind: np.nanmedian(values[which]) for kind, which in (("can", can), ("cannot", ~can))}
+    return scatter(
+        apart.ravel()[order],
+        values.ravel()[order],
+        title=f"{scores.model}: MLPs that can communicate have a median {metric} of {medians['can']:.3g}, "
+        f"those that cannot {medians['cannot']:.3g}{_chance(scores, metric)}",
+        x="layers from writer to reader (0 and below: it cannot communicate)",
+        y=_unit(metric),
+        labels=[names[i] for i in order],
+        groups=groups.ravel()[order].tolist(),
+        alt=f"One point a pair, {can.sum()} that can communicate and {(~can).sum()} that cannot. "
+        f"They can: {_range(values[can])} They cannot: {_range(values[~can])}",
+    )
+
+
+def distance(scores: PairScores, controls: PairScores, metric: str = "score") -> Figure:
+    """Is there a diagonal band? The mean over pairs of MLPs at each distance, beside chance and beside the controls.
+
+    Raises:
+        CourseError: there is no such metric, no pairs of MLPs at two distances, or the controls are not of these
+            scores.
     """
     means = by_distance(scores, metric)
     if len(means) < 2:
         raise CourseError(
             f"expected pairs of MLPs at two distances or more, got {len(means)}: choose a model of three layers or more"
         )
-    near, far = means[1], np.mean([value for distance, value in means.items() if distance > 1])
-    series = {"mean over pairs": list(means.values())}
+    together(scores, controls, metric)
+    backwards = by_distance(controls, metric)
+    series = {
+        "can communicate": list(means.values()),
+        "cannot: the writer is later": [backwards[-apart] for apart in means],
+    }
     if metric == "score":
         series["chance"] = [scores.chance] * len(means)
+    near, back = (
+        nearness(of.metric(metric), sign * layers_apart(of)) for of, sign in ((mlps(scores), 1), (controls, -1))
+    )
     return lines(
         series,
         labels=list(means),
-        title=f"Neighbouring MLPs have {near / far:.2f} times the {metric} of distant ones",
+        title=f"Neighbouring MLPs have {near:.2f} times the {metric} of distant ones; where the writer is later and "
+        f"nothing can be sent, {back:.2f} times",
         x="distance (layers)",
         y=_unit(metric),
-        alt=f"Mean {metric} of MLP pairs at distances {min(means)} to {max(means)}: {near:.3g} at distance 1, "
-        f"{far:.3g} on average beyond"
-        + (f"; a level line at chance, {scores.chance:.3g}." if len(series) > 1 else "."),
+        alt=f"Mean {metric} of MLP pairs by distance: "
+        + "; ".join(f"{apart} {means[apart]:.3g}, backwards {backwards[-apart]:.3g}" for apart in means)
+        + (f"; a level line at chance, {scores.chance:.3g}." if metric == "score" else "."),
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -72,7 +72,7 @@ class Reader:
 
 
 class Overlaps(NamedTuple):
-    """``<A, B>`` of each write Gram with each later read Gram (NaN for others), and each Gram's trace and square."""
+    """``<A, B>`` of each wanted pair of Grams (NaN for others), and each Gram's trace and square."""
 
     inner: Float64[np.ndarray, "source destination"]
     write_trace: Float64[np.ndarray, " source"]
@@ -138,20 +138,53 @@ def measure(writers: Sequence[Writer], readers: Sequence[Reader], n_directions: 
     return _scores(writers, readers, overlaps(writers, readers), n_directions, model)
 
 
-def overlaps(writers: Sequence[Writer], readers: Sequence[Reader]) -> Overlaps:
-    """The Grams' inner products, from which every metric follows; see ``measure`` for memory and errors."""
+def controls(model: TransformerBridge) -> PairScores:
+    """The pairs of MLPs whose writer stands at or after the reader, in the metrics that need weights alone.
+
+    Nothing that the one writes ever reaches the other, in whatever directions it writes. What such pairs share is no
+    communication, so pairs that can communicate have to be compared with them, and not with chance alone.
+    """
+    writers, readers = sources(model)[1:], destinations(model)[:-1]
+    found = overlaps(writers, readers, of_controls=True)
+    return _scores(writers, readers, found, n_directions(model), Path(model.info.name).name)
+
+
+def together(
+    scores: PairScores, controls: PairScores, metric: str
+) -> tuple[Float64[np.ndarray, "source destination"], Bool[np.ndarray, "source destination"]]:
+    """A metric of every two MLPs, whether they can communicate or not, and which of them can.
+
+    Raises:
+        CourseError: the controls are not those of the scores' MLPs, or there is no such metric.
+    """
+    inner = mlps(scores)
+    if (inner.sources, inner.destinations) != (controls.sources, controls.destinations):
+        raise CourseError(
+            f"expected controls of {len(inner.sources)} MLPs that write and {len(inner.destinations)} that read, got "
+            f"{len(controls.sources)} and {len(controls.destinations)}: take coupling.controls of the same MLPs"
+        )
+    if not (inner.there ^ controls.there).all():
+        raise CourseError("expected each pair once, as one that can communicate or not, got others: see controls()")
+    return np.where(inner.there, inner.metric(metric), controls.metric(metric)), inner.there
+
+
+def overlaps(writers: Sequence[Writer], readers: Sequence[Reader], of_controls: bool = False) -> Overlaps:
+    """The Grams' inner products, from which every metric follows; see ``measure`` for memory and errors.
+
+    Those of the pairs that can communicate, or with ``of_controls`` those of the pairs that cannot.
+    """
     check_one_stream(writers, readers)
     A = [writer.gram for writer in writers]
     write_trace, write_square = _trace_and_square(A)
     write_layer, read_layer = np.array([w.layer for w in writers]), np.array([r.layer for r in readers])
-    cannot = cannot_communicate(write_layer, read_layer)
-    inner = np.full(cannot.shape, np.nan)
+    wanted = cannot_communicate(write_layer, read_layer) == of_controls
+    inner = np.full(wanted.shape, np.nan)
     read_trace, read_square = np.empty((2, len(readers)))
     for j, reader in enumerate(readers):
         B = reader.gram
         read_trace[j], read_square[j] = (x.item() for x in _trace_and_square([B]))
         B = B.astype(np.float64)
-        for i in np.flatnonzero(~cannot[:, j]):
+        for i in np.flatnonzero(wanted[:, j]):
             inner[i, j] = max(0.0, np.vdot(A[i], B))
     return Overlaps(inner, write_trace, write_square, read_trace, read_square)
 
@@ -164,7 +197,10 @@ def mlps(scores: PairScores) -> PairScores:
 
 
 def distance(scores: PairScores) -> Float64[np.ndarray, "source destination"]:
-    """How many layers lie between each two MLPs, 1 for neighbours; NaN where the reader does not come later."""
+    """How many layers lie between each two MLPs, 1 for neighbours; NaN for pairs that have no values.
+
+    Pairs that cannot communicate (``controls``) have distances of 0, an MLP with itself, and below.
+    """
     inner = mlps(scores)
     write_layer, read_layer = (
         np.array([_layer(name) for name in names]) for names in (inner.sources, inner.destinations)
@@ -176,6 +212,18 @@ def by_distance(scores: PairScores, metric: str) -> dict[int, float]:
     """Mean of a metric over the pairs of MLPs at each distance in layers; empty where no MLP comes after another."""
     apart, values = distance(scores), mlps(scores).metric(metric)
     return {int(d): float(values[apart == d].mean()) for d in np.unique(apart[~np.isnan(apart)])}
+
+
+def nearness(
+    values: Float64[np.ndarray, "source destination"], apart: Float64[np.ndarray, "source destination"]
+) -> float:
+    """Mean over neighbours (``apart`` is 1) as a multiple of the mean over pairs further apart; NaN without both.
+
+    >>> nearness(np.array([[3.0, 2.0], [np.nan, 5.0]]), np.array([[1.0, 2.0], [np.nan, 1.0]]))
+    2.0
+    """
+    near, far = values[apart == 1], values[apart > 1]
+    return float(near.mean() / far.mean()) if len(near) and len(far) else float("nan")
 
 
 def by_depth(scores: PairScores) -> DepthMap:

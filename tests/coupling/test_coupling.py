@@ -9,7 +9,7 @@ import torch
 from transformer_lens import FactoredMatrix
 
 import rsutils
-from rsutils import basis, coupling, virtual
+from rsutils import basis, compare, coupling, virtual
 from rsutils.compare import rank_correlation
 from rsutils.coupling import Reader, Writer, figures
 from rsutils.models import load_model, tokens
@@ -29,6 +29,11 @@ def spread(rows, columns, seed=0):
 @pytest.fixture
 def measured(model):
     return coupling.all_pairs(model, TEXTS)
+
+
+@pytest.fixture
+def silent(model):
+    return coupling.controls(model)
 
 
 def test_the_norm_is_the_norm_of_the_product_in_float64(model, measured):
@@ -222,8 +227,57 @@ def test_band_is_the_mean_over_pairs_of_mlps_at_each_distance(model, measured):
     neighbours = [matrix[i + 1, kinds * (i + 1) + k] for i in range(model.cfg.n_layers - 1) for k in range(kinds)]
     assert coupling.by_distance(measured, "score")[1] == pytest.approx(np.mean(neighbours))
     assert max(coupling.by_distance(measured, "norm")) == model.cfg.n_layers - 1
-    fig = figures.distance(measured)
-    assert list(fig.data[1].y) == pytest.approx([measured.chance] * len(fig.data[0].x))
+
+
+def test_controls_are_the_pairs_of_mlps_whose_writer_is_not_earlier(model, measured, silent):
+    writers, readers = coupling.sources(model)[1:], coupling.destinations(model)[:-1]
+    for i, writer in enumerate(writers):
+        for j, reader in enumerate(readers):
+            if writer.layer < reader.layer:
+                assert np.isnan(silent.norm[i, j])
+                continue
+            A, B = writer.weight.double(), reader.weight.double()
+            assert silent.norm[i, j] == pytest.approx(torch.linalg.norm(A @ B).item(), rel=1e-6)
+            as_earlier = coupling.measure([Writer("w", -1, writer.weight)], [reader], measured.n_directions)
+            for metric in as_earlier.metrics:
+                assert silent.metric(metric)[i, j] == pytest.approx(as_earlier.metric(metric)[0, 0])
+    values, can = coupling.together(measured, silent, "score")
+    np.testing.assert_array_equal(can, coupling.mlps(measured).there)
+    np.testing.assert_array_equal(values[~can], silent.score[silent.there])
+    np.testing.assert_array_equal(values[can], measured.score[1:, :-1][can])
+
+
+def test_an_untrained_models_pairs_lie_at_chance_whether_they_can_communicate_or_not():
+    untrained = load_model(rsutils.checkpoints()[0])
+    both, can = coupling.together(coupling.all_pairs(untrained), coupling.controls(untrained), "z")
+    assert np.abs(both).max() < 4
+    assert abs(compare.lead(both, can)) < 2
+
+
+def test_controls_are_drawn_apart_from_the_pairs_that_can_communicate(measured, silent):
+    fig = figures.controls(measured, silent, "score")
+    can, own, later = fig.data
+    assert [trace.name for trace in fig.data] == ["can communicate", "cannot: itself", "cannot: later"]
+    assert min(can.x) == 1 and set(own.x) == {0} and max(later.x) == -1
+    at = list(later.text).index("mlp 2 to mlp 0")
+    assert later.x[at] == -2 and later.y[at] == pytest.approx(silent.score[2, 0])
+    at = list(can.text).index("mlp 0 to mlp 2")
+    assert can.x[at] == 2 and can.y[at] == pytest.approx(measured.score[measured.place("mlp 0", "mlp 2")])
+    middle = np.median(coupling.mlps(measured).score[coupling.mlps(measured).there])
+    assert f"median score of {middle:.3g}, those that cannot {np.median([*own.y, *later.y]):.3g}" in fig.words
+
+
+def test_the_band_stands_beside_the_same_distances_backwards(measured, silent):
+    fig = figures.distance(measured, silent)
+    forwards, backwards, chance = fig.data
+    assert list(chance.y) == pytest.approx([measured.chance] * len(forwards.x))
+    inner, apart = coupling.mlps(measured), coupling.distance(measured)
+    assert list(forwards.y) == pytest.approx([inner.score[apart == d].mean() for d in range(1, len(inner.sources))])
+    back = coupling.distance(silent)
+    assert list(backwards.y) == pytest.approx([silent.score[back == -d].mean() for d in range(1, len(inner.sources))])
+    near = inner.score[apart == 1].mean() / inner.score[apart > 1].mean()
+    assert f"Neighbouring MLPs have {near:.2f} times the score of distant ones" in fig.words
+    assert f"{coupling.nearness(silent.score, -back):.2f} times" in fig.words
 
 
 def test_two_maps_share_one_scale(measured, small_models):

@@ -46,13 +46,20 @@ def scores(gpt2):
     return coupling.all_pairs(gpt2, ["Anna gave the red ball to Tom."])
 
 
+@pytest.fixture(scope="module")
+def silent(gpt2):
+    return coupling.controls(gpt2)
+
+
 @FAST
 @given(metric=METRIC | TEXTS, source=NAMES | TEXTS)
-def test_figures_of_pairs(scores, metric, source):
+def test_figures_of_pairs(scores, silent, metric, source):
     for draw in (figures.pairs, figures.row):
         answers(lambda draw=draw: draw(scores, metric, source))
-    for draw in (figures.map, figures.distance, coupling.by_distance):
+    for draw in (figures.map, coupling.by_distance):
         answers(lambda draw=draw: draw(scores, metric))
+    for draw in (figures.distance, figures.controls, coupling.together):
+        answers(lambda draw=draw: draw(scores, silent, metric))
     answers(lambda: figures.two(scores, scores, metric))
 
 
@@ -111,13 +118,16 @@ def test_mistakes_are_named(gpt2, ask, complaint):
         ask(gpt2)
 
 
-def test_where_no_mlp_comes_later_a_line_says_so(scores):
+def test_where_no_mlp_comes_later_a_line_says_so(scores, silent):
     single = scores.among(["mlp 0"], ["mlp 0"])
     assert coupling.by_distance(single, "score") == {}
     for ask, complaint in [
         (lambda: figures.pairs(single, "z", "MLPs only"), "a writer before a reader"),
         (lambda: figures.row(single, "z", "mlp 0"), "a writer before a reader"),
-        (lambda: figures.distance(single), "three layers or more"),
+        (lambda: figures.distance(single, silent), "three layers or more"),
+        (lambda: figures.controls(single, silent.among(["mlp 0"], ["mlp 0"])), "a writer before a reader"),
+        (lambda: figures.distance(scores, silent.among(["mlp 0"], ["mlp 0"])), "controls of 3 MLPs that write"),
+        (lambda: coupling.together(scores, coupling.mlps(scores), "z"), "each pair once"),
         (lambda: coupling.by_depth(single), "two layers or more"),
     ]:
         with pytest.raises(CourseError, match=complaint):
