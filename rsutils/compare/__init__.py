@@ -1,4 +1,4 @@
-"""What every comparison needs: chance, ranks, and models beside each other at relative depth."""
+"""What every comparison needs: chance, ranks, intervals, and models beside each other at relative depth."""
 
 from rsutils.compare import figures
 from rsutils.compare.chance import (
@@ -11,15 +11,18 @@ from rsutils.compare.chance import (
     z_scores,
 )
 from rsutils.compare.depth import DepthMap, Likeness, beside, by_distance, likeness
+from rsutils.compare.intervals import Interval, bootstrap
 from rsutils.compare.ranks import rank_correlation
 from rsutils.compare.scores import PairScores, ScoredPair
 
 __all__ = [
     "DepthMap",
+    "Interval",
     "Likeness",
     "PairScores",
     "ScoredPair",
     "beside",
+    "bootstrap",
     "by_distance",
     "cannot_communicate",
     "check_n_directions",
