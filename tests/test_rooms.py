@@ -12,7 +12,9 @@ DRAWS = {"figures.py", "attribution.py"}
 RUNS = {
     "Generator",
     "ablate_each_head",
+    "at_random",
     "attend",
+    "cut_each_path",
     "hooks",
     "load_model",
     "measured_weights",
@@ -22,6 +24,7 @@ RUNS = {
     "record",
     "run_with_cache",
     "run_with_hooks",
+    "split_preference",
     "zero_ablated",
 }
 MODULES = sorted(path for room in WINGS + CHAPTERS for path in (PACKAGE / room).glob("*.py"))
