@@ -8,9 +8,10 @@ import base64
 import html
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
+
+from rsutils.drawing import COLOURS
 
 SOURCES = Path(__file__).parent / "model"
 MODEL = Path(__file__).parents[1] / "rsutils" / "data" / "embedded"
@@ -32,11 +33,17 @@ def build(folder: Path) -> None:
     page = (SOURCES / "index.html").read_text()
     whole = re.sub(r"<section.*</section>", lambda _: section(), page, flags=re.DOTALL)
     (folder / "index.html").write_text(whole)
-    shutil.copy(SOURCES / "model.css", folder)
+    (folder / "model.css").write_text(palette() + (SOURCES / "model.css").read_text())
     worker = json.dumps(classic(IN_WORKER)).replace("</", "<\\/")
     script = f"const WORKER_SOURCE = {worker};\n{classic(IN_PAGE)}"
     (folder / "model.js").write_text(f'(() => {{\n"use strict";\n{script}}})();\n')
     (folder / "weights.js").write_text(f"globalThis.PAGE_MODEL = {json.dumps(files(), ensure_ascii=False)};\n")
+
+
+def palette() -> str:
+    """The course's colours as custom properties, for light and for dark: which of them, ``color-scheme`` says."""
+    pairs = (f"--{kind}: light-dark({light}, {dark});" for kind, (light, dark) in COLOURS.items())
+    return f":root {{ {' '.join(pairs)} }}\n"
 
 
 def classic(names: tuple[str, ...]) -> str:

@@ -18,22 +18,30 @@ from rsutils.teaching.explorer import Explorer
 
 SETTINGS = "application/vnd.rsutils.explorer+json"
 FIGURE = "application/vnd.rsutils.figure+json"
+# One ink for two papers is pale on either; this paper is known.
+INK, WHITE = COLOURS["ink"][0], COLOURS["paper"][0]
 WIDTH = 800  # pixels: what a code host gives a notebook's output
 
 
 def png(figure: Figure) -> tuple[bytes, dict[str, Any]]:
-    """The figure on white paper, and as metadata a hash of what it shows, to four digits.
+    """The figure on white paper, and as metadata its mark.
 
-    Who runs a notebook again keeps the old bytes where the hash is the old one: another browser draws the same
+    Who runs a notebook again keeps the old bytes where the mark is the old one: another browser draws the same
     figure with other bytes.
     """
-    # One ink for two papers is pale on either; this paper is known.
-    ink, white = COLOURS["ink"][0], COLOURS["paper"][0]
-    paper = dict(paper_bgcolor=white, plot_bgcolor=figure.layout.plot_bgcolor or white, font_color=ink)
+    paper = dict(paper_bgcolor=WHITE, plot_bgcolor=figure.layout.plot_bgcolor or WHITE, font_color=INK)
     with warnings.catch_warnings(action="ignore"):  # that the one browser for all was started with its own options
         image = plotly.io.to_image(figure.update_layout(**paper), "png", width=WIDTH, height=figure.layout.height)
-    shown = json.dumps(figure_data(figure), sort_keys=True)
-    return image, {"figure": hashlib.sha256(shown.encode()).hexdigest()[:16]}
+    return image, {"figure": mark(figure_data(figure))}
+
+
+def mark(shown: dict[str, Any]) -> str:
+    """A hash of what a figure shows on white paper, to four digits; ``shown`` as ``figure_data`` gives it."""
+    layout = shown["layout"]
+    paper = {"paper_bgcolor": WHITE, "plot_bgcolor": layout.get("plot_bgcolor") or WHITE}
+    font = {**layout.get("font", {}), "color": INK}
+    text = json.dumps({**shown, "layout": {**layout, **paper, "font": font}}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def pictures() -> None:

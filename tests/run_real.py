@@ -1,8 +1,8 @@
 """What ``make test-real`` runs: every notebook, assertions live and outputs not compared, on models we did not make.
 
-SmolLM2-135M is a real one, whose known figures are tested too. Random models of GPT-2 small's shape and of Pythia-70m's
-(attention and MLP in parallel) show that each chapter runs on them within the 2 GB of a Binder session. Arguments
-choose notebooks: ``make test-real ARGS=01``.
+SmolLM2-135M is a real one, whose known figures are tested too, beside those of a small one without induction. Random
+models of GPT-2 small's shape and of Pythia-70m's (attention and MLP in parallel) show that each chapter runs on them
+within the 2 GB of a Binder session. Arguments choose notebooks: ``make test-real ARGS=01``.
 """
 
 import os

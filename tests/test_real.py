@@ -1,4 +1,4 @@
-"""Figures of models we did not make: SmolLM2-135M, and GPT-2 small for whoever has it.
+"""Figures of models we did not make: SmolLM2-135M, one without induction, and GPT-2 small for whoever has it.
 
 ``make test-real`` runs the first (the model comes out of a package), ``make test ARGS="-m gpt2"`` the second,
 wherever ``rsutils.load_model("gpt2")`` finds GPT-2 in the cache or on the hub.
@@ -6,6 +6,7 @@ wherever ``rsutils.load_model("gpt2")`` finds GPT-2 in the cache or on the hub.
 
 import pytest
 import torch
+from control_model import control_model
 from real_model import DIRECTORY
 
 import rsutils
@@ -57,6 +58,38 @@ def test_smollm2_previous_token_heads_feed_induction_heads_by_their_keys(smollm2
 
     assert percentile("K") > 0.85
     assert percentile("K") > max(percentile("Q"), percentile("V")) + 0.15
+
+
+@pytest.mark.real
+def test_smollm2_induces_as_in_the_textbook(smollm2):
+    """Its best induction head has its keys from a previous-token head, and its queries from no head in particular."""
+    ids = heads.repeated_tokens(smollm2, length=25, batch=2)
+    measured = heads.head_scores(heads.attend(smollm2, ids)[0])
+    layer, head = divmod(measured["induction"].argmax().item(), smollm2.cfg.n_heads)
+    found = heads.split_preference(smollm2, ids, layer, head)
+    assert found.terms.sum().item() == pytest.approx(found.measured, rel=1e-4)
+    label = found.names[found.worth["K"].argmax()]
+    assert heads.best_role(measured, label)[0] == "previous token"
+    assert found.worth["K"].max() > 0.5
+    is_head = torch.tensor([name.startswith("L") for name in found.names])
+    assert found.worth["Q"][is_head].max() < 0.25
+    assert found.names[found.worth["Q"].argmax()] == "MLP 0"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("length", [25, 40])
+def test_a_model_without_induction_is_said_to_have_none(length):
+    """Trained on text, and on nothing that repeats: what finds induction heads must find none."""
+    directory = control_model()
+    if directory is None:
+        pytest.skip("the package glassllm, which carries a model without induction, cannot be had")
+    model = rsutils.load_model(directory)
+    pattern, loss = heads.attend(model, heads.repeated_tokens(model, length))
+    found = heads.head_scores(pattern)
+    assert loss > torch.tensor(model.cfg.d_vocab).log(), "nothing is copied"
+    assert found["induction"].max() < 0.1
+    assert heads.who_plays(found, "induction").startswith("induction: played by no head; the nearest, L")
+    assert heads.who_plays(found, "duplicate token").startswith("duplicate token: played by no head")
 
 
 @pytest.mark.real

@@ -13,7 +13,9 @@ RUNS = {
     "Generator",
     "ablate_each_head",
     "ablation_effects",
+    "at_random",
     "attend",
+    "cut_each_path",
     "direct_effects",
     "edge_attribution",
     "hooks",
@@ -27,6 +29,7 @@ RUNS = {
     "record",
     "run_with_cache",
     "run_with_hooks",
+    "split_preference",
     "total_effects",
     "zero_ablated",
 }

@@ -19,6 +19,13 @@ HELD_LAGS = (25, 40)  # no span of these lengths is repeated in training: the me
 Row = tuple[list[int], list[bool]]
 
 
+def shuffled_tokens(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The vocabulary without the end-of-text token, in the random order in which a run's pool widens over it."""
+    tokens = [token for token in range(len(tokenizer)) if token != tokenizer.bos_token_id]
+    random.Random(recipe.seed).shuffle(tokens)
+    return tokens
+
+
 def story_row(rng: random.Random, tokenizer: PreTrainedTokenizerFast, length: int) -> Row:
     """Documents one after another, each behind an end-of-text token, cut at `length`."""
     row: list[int] = []
@@ -89,7 +96,7 @@ def batch(
     rng = random.Random(f"{recipe.seed} {step}")
     end, stage = tokenizer.bos_token_id, recipe.stage(step)
     length, scatter = stage.length, 0.0 if stage.stories else stage.scatter
-    pool = shuffled[: round(recipe.first_pool * (len(shuffled) / recipe.first_pool) ** level)]
+    pool = shuffled[: recipe.pool_size(level, len(shuffled))]
     make = {
         "story": lambda: story_row(rng, tokenizer, length),
         "echo": lambda: echo_row(rng, end, shuffled, length),

@@ -1,4 +1,4 @@
-"""The small world the embedded model lives in: stories, giving scenes, agreement, and rows to copy.
+"""The small world the embedded model lives in: stories, giving scenes, agreement and facts.
 
 Every document is drawn from a `random.Random`, so a seed fixes the text. What a test needs to be new
 to the model is kept out of training here, by construction: `HELD_NAMES` never give or receive,

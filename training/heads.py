@@ -18,11 +18,11 @@ Head = tuple[int, int]
 
 
 def repeated_rows(
-    n_vocab: int, end: int, lag: int = LAG, prefix: int = PREFIX, rows: int = 32, seed: int = 0
+    pool: list[int], end: int, lag: int = LAG, prefix: int = PREFIX, rows: int = 32, seed: int = 0
 ) -> Int[Tensor, "rows pos"]:
-    """End-of-text, random tokens, then a span of `lag` different random tokens twice; `pos` = 1 + prefix + 2 lag."""
+    """End-of-text, tokens of `pool`, then a span of `lag` different ones twice; `pos` = 1 + prefix + 2 lag."""
     generator = torch.Generator().manual_seed(seed)
-    ids = torch.tensor([i for i in range(n_vocab) if i != end])
+    ids = torch.tensor(pool)
     span = ids[torch.rand(rows, len(ids), generator=generator).topk(lag).indices]
     before = ids[torch.randint(len(ids), (rows, prefix), generator=generator)]
     return torch.cat([torch.full((rows, 1), end), before, span, span], dim=1)
@@ -126,17 +126,18 @@ def without(model: TransformerBridge, head: Head) -> Iterator[None]:
         w_o[head[1]] = kept
 
 
-def measure_heads(model: TransformerBridge) -> dict:
-    """Induction, previous-token and duplicate-token heads, losses of repeated spans, and how the heads compose.
+def measure_heads(model: TransformerBridge, pool: list[int], lag: int = LAG, prefix: int = PREFIX) -> dict:
+    """Induction, previous-token and duplicate-token heads, losses of repeated spans of `pool`, and how heads compose.
 
     `induction_without_previous` and `..._duplicate` are the induction head's score when the other head writes nothing.
     """
-    tokens = repeated_rows(model.cfg.d_vocab, model.tokenizer.bos_token_id)
-    scores = repeat_scores(model, tokens)
+    tokens = repeated_rows(pool, model.tokenizer.bos_token_id, lag, prefix)
+    scores = repeat_scores(model, tokens, lag)
     found = {kind: composition(model, kind) for kind in "KQ"}
     previous, induction = pair = pick_pair(scores["induction"], scores["previous"], found["K"])
     duplicate = best_head(scores["duplicate"][: induction[0]])
     result = {
+        "lag": lag,
         "induction_head": list(induction),
         "induction_score": scores["induction"][induction].item(),
         "previous_head": list(previous),
@@ -154,5 +155,5 @@ def measure_heads(model: TransformerBridge) -> dict:
     }
     for name, head in (("previous", previous), ("duplicate", duplicate)):
         with without(model, head):
-            result[f"induction_without_{name}"] = repeat_scores(model, tokens)["induction"][induction].item()
+            result[f"induction_without_{name}"] = repeat_scores(model, tokens, lag)["induction"][induction].item()
     return result

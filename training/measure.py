@@ -19,10 +19,12 @@ from transformer_lens.model_bridge import TransformerBridge
 
 import rsutils
 from training import corpus, prompts
+from training.batches import HELD_LAGS, pair_row, shuffled_tokens
 from training.card import write_card
-from training.heads import measure_heads
+from training.heads import LAG, measure_heads
 from training.recipe import Recipe
 
+LAGS = (HELD_LAGS[0], 30, HELD_LAGS[1])  # two that training never had, and one between that it had
 DIRECTORY = Path(rsutils.__file__).parent / "data" / "embedded"
 
 
@@ -114,26 +116,118 @@ def measure_language(model: TransformerBridge) -> dict:
     }
 
 
+def measure_curriculum(recipe: Recipe) -> dict:
+    """What the recipe trained on: shares of each kind of row and steps of each block, in all and stage by stage.
+
+    Shares are of tokens, of which every step has as many. `start` and `stop` are numbers of checkpoints: a stage leads
+    from the weights of the one to those of the other. `alone` counts the steps that ran the first block alone.
+    """
+    stages, start = [], 0
+    for stage in recipe.stages:
+        stop = start + stage.steps
+        ran = [recipe.stage(step).blocks for step in range(start, stop)]
+        stages.append(
+            {
+                "start": start,
+                "stop": stop,
+                "blocks": list(stage.blocks),
+                "shares": recipe.shares(start, stop),
+                "alone": ran.count((0,)),
+                "length": stage.length,
+                "scatter": stage.scatter,
+            }
+        )
+        start = stop
+    every = [recipe.stage(step).blocks for step in range(recipe.steps)]
+    return {
+        "shares": recipe.shares(0, recipe.steps),
+        "alone": every.count((0,)),
+        "block_steps": [sum(block in blocks for blocks in every) for block in range(recipe.n_layers)],
+        "block_joins": [
+            next(i for i, blocks in enumerate(every) if block in blocks) for block in range(recipe.n_layers)
+        ],
+        "documents": {kind.__name__: n / sum(corpus.KINDS.values()) for kind, n in corpus.KINDS.items()},
+        "stages": stages,
+    }
+
+
+def share_of_pairs(model: TransformerBridge, pool: list[int], recipe: Recipe, n: int = 64) -> float:
+    """Share of the pairs that come back whose second token is predicted right, in rows as the first stages have."""
+    rng, end = random.Random(prompts.SEED), model.tokenizer.bos_token_id
+    rows = [pair_row(rng, end, pool, recipe.stages[0].length, 4) for _ in range(n)]
+    tokens, carries = (torch.tensor(part) for part in zip(*rows, strict=True))
+    right = model(tokens)[:, :-1].argmax(-1) == tokens[:, 1:]
+    return right[carries[:, 1:]].float().mean().item()
+
+
+def measure_pool(model: TransformerBridge, pool: list[int], recipe: Recipe) -> dict:
+    """Copying among the tokens of `pool`: pairs, and spans at two lags never trained on and at one that was.
+
+    No prefix: before the stories come, rows have 64 tokens, and positions beyond them are new as well.
+    """
+    return {
+        "size": len(pool),
+        "pairs": share_of_pairs(model, pool, recipe),
+        "lags": [measure_heads(model, pool, lag, prefix=0) for lag in LAGS],
+    }
+
+
+def silence(model: TransformerBridge, block: int) -> None:
+    """From now on, the block writes nothing."""
+    attn, mlp = model.blocks[block].attn, model.blocks[block].mlp
+    for written in (attn.W_O, attn.b_O, mlp.W_out, mlp.b_out):
+        written.zero_()
+
+
+def measure_checkpoint(name: str, recipe: Recipe, level: float, joins: list[int]) -> dict:
+    """The curve's entry of a checkpoint: heads and stories, the pool of its step, and what its fresh blocks cost.
+
+    `own_pool` is the pool that the checkpoint's last rows drew from, `first_pool` the one that every row may draw from;
+    `fresh_blocks` are those that join last, while they have not been trained.
+    """
+    model, step = rsutils.load_model(name), int(name.split("@")[1])
+    tokens = shuffled_tokens(recipe, model.tokenizer)
+    whole = sorted(tokens)
+    held = [corpus.document(random.Random(f"held {i}")) for i in range(100)]
+    found = {
+        "step": step,
+        **measure_heads(model, whole),
+        "names": share_right(model, prompts.name_prompts("names and openings")),
+        "loss_held_out": text_loss(model, held),
+        "level": level,
+        "first_pool": measure_pool(model, tokens[: recipe.first_pool], recipe),
+        "own_pool": measure_pool(model, tokens[: recipe.pool_size(level, len(tokens))], recipe),
+        "fresh_blocks": [block for block, join in enumerate(joins) if step <= join == max(joins)],
+    }
+    if found["fresh_blocks"]:
+        for block in found["fresh_blocks"]:
+            silence(model, block)
+        found["loss_second_copy_without_fresh"] = measure_heads(model, whole)["loss_second_copy"]
+        found["loss_held_out_without_fresh"] = text_loss(model, held)
+    return found
+
+
 def measure() -> dict:
     """Everything the card states, for the shipped model and the curve over its checkpoints."""
     model, recipe = rsutils.load_model("embedded"), Recipe()
-    curve = []
-    for name in rsutils.checkpoints():
-        checkpoint = rsutils.load_model(name)
-        found = measure_heads(checkpoint)
-        names = share_right(checkpoint, prompts.name_prompts("names and openings"))
-        held = text_loss(checkpoint, [corpus.document(random.Random(f"held {i}")) for i in range(100)])
-        curve.append({"step": int(name.split("@")[1]), **found, "names": names, "loss_held_out": held})
+    curriculum = measure_curriculum(recipe)
+    trained = json.loads((DIRECTORY / "trained.json").read_text())
+    whole = sorted(shuffled_tokens(recipe, model.tokenizer))
+    lags = [measure_heads(model, whole, lag) for lag in LAGS]
     return {
-        "trained": json.loads((DIRECTORY / "trained.json").read_text()),
-        "heads": measure_heads(model),
+        "curriculum": curriculum,
+        "trained": trained,
+        "heads": next(found for found in lags if found["lag"] == LAG),
+        "lags": lags,
         "language": measure_language(model),
         "samples": sample_stories(model),
         "load_seconds": load_seconds(),
         "n_parameters": sum(w.numel() for w in load_file(DIRECTORY / "model.safetensors").values()),
-        "joined": next(step for step in range(recipe.steps) if len(recipe.stage(step).blocks) == recipe.n_layers),
         "d_vocab": model.cfg.d_vocab,
-        "curve": curve,
+        "curve": [
+            measure_checkpoint(name, recipe, trained["levels"][name.split("@")[1]], curriculum["block_joins"])
+            for name in rsutils.checkpoints()
+        ],
     }
 
 

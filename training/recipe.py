@@ -1,6 +1,7 @@
 """The numbers that fix a training run."""
 
 from dataclasses import dataclass, field
+from math import fsum
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,16 @@ class Recipe:
         if stage.copy_every and step % stage.copy_every == 1:
             return Stage(1, {"pair": 2, "span": 1}, 64, stage.blocks, stage.scatter)
         return stage
+
+    def shares(self, start: int, stop: int) -> dict[str, float]:
+        """Share of each kind of row in the tokens of these steps, as the recipe draws them; steps are equally long."""
+        drawn = [self.stage(step).rows for step in range(start, stop)]
+        kinds = sorted({kind for rows in drawn for kind in rows})
+        return {k: fsum(rows.get(k, 0) / sum(rows.values()) for rows in drawn) / len(drawn) for k in kinds}
+
+    def pool_size(self, level: float, most: int) -> int:
+        """How many tokens the rows to copy draw from: `first_pool` at level 0, `most` at level 1."""
+        return round(self.first_pool * (most / self.first_pool) ** level)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step: a short rise, a plateau, and a straight fall to a tenth at the end."""

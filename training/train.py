@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import sys
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from training.batches import NO_LOSS, batch
+from training.batches import NO_LOSS, batch, shuffled_tokens
 from training.export import SHIPPED, cost_of_halving, export, save_weights
 from training.recipe import Recipe
 from training.tokenizer import build_tokenizer
@@ -49,20 +48,19 @@ class Run:
         torch.set_num_threads(1)
         self.recipe, self.folder = recipe, folder
         self.tokenizer = build_tokenizer(folder / "tokenizer", recipe)
-        end = self.tokenizer.bos_token_id
-        self.shuffled = [token for token in range(len(self.tokenizer)) if token != end]
-        random.Random(recipe.seed).shuffle(self.shuffled)
+        self.shuffled = shuffled_tokens(recipe, self.tokenizer)
         self.model = new_model(recipe, self.tokenizer)
         self.blocks = list(self.model.transformer.h)
         self.optimizer = new_optimizer(self.model, recipe)
         self.step, self.level, self.seconds = 0, 0.0, 0.0
+        self.levels: dict[int, float] = {}  # of the kept weights
         if (folder / "state.pt").exists():
             self.load()
 
     def save(self) -> None:
         """Write everything a resumed run needs; the old state is replaced only once the new one is whole."""
         self.use(range(len(self.blocks)))
-        state = {name: getattr(self, name) for name in ("step", "level", "seconds")}
+        state = {name: getattr(self, name) for name in ("step", "level", "levels", "seconds")}
         state |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         torch.save(state, self.folder / "state.tmp")
         os.replace(self.folder / "state.tmp", self.folder / "state.pt")
@@ -73,6 +71,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.level, self.seconds = state["step"], state["level"], state["seconds"]
+        self.levels = state["levels"]
 
     def use(self, blocks) -> None:
         """Run only these blocks; the others keep their fresh weights until they join."""
@@ -116,7 +115,7 @@ class Run:
                 losses = []
 
     def facts(self) -> dict:
-        """What the card says of the making: how long, how much, and what half precision costs."""
+        """What the card says of the making: how long, how much, how hard the copying, what half precision costs."""
         self.use(range(len(self.blocks)))
         stories = next(step for step in reversed(range(self.recipe.steps)) if self.recipe.stage(step).stories)
         tokens, _, _ = batch(stories, 1.0, self.recipe, self.tokenizer, self.shuffled)
@@ -125,12 +124,14 @@ class Run:
             "steps": self.step,
             "tokens": self.step * self.recipe.tokens_per_step,
             "minutes": self.seconds / 60,
+            "levels": self.levels,
             "half_precision_kl": cost_of_halving(self.model, tokens),
         }
 
     def keep(self) -> None:
         """Keep the weights of this step as one of the shipped checkpoints."""
         self.use(range(len(self.blocks)))
+        self.levels[self.step] = self.level
         save_weights(self.model, self.folder / "checkpoints" / f"step-{self.step:05d}.safetensors")
 
     def report(self, losses: list[float]) -> None:

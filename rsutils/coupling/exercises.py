@@ -353,4 +353,13 @@ QUIZ = [
         },
         "is further from what random directions would do",
     ),
+    Question(
+        "A late MLP writes, an early one reads, and the pair has z = 12. What does that show?",
+        {
+            "the late one informs the early one": "It cannot: the early one has read before the late one writes.",
+            "that z is computed wrongly": "z says only that the directions are not random to each other, and that can be true of any two parts.",
+            "that z alone is no sign of communication": "Here nothing can pass and z is large all the same: compare pairs that can communicate with such pairs.",
+        },
+        "that z alone is no sign of communication",
+    ),
 ]

@@ -13,9 +13,12 @@ from rsutils.heads.attention import (
     published_heads,
     repeated_tokens,
     token_table,
+    who_plays,
 )
+from rsutils.heads.paths import Cut, Split, cut_each_path, split_preference
 from rsutils.heads.scores import (
     Circuits,
+    at_random,
     by_depth,
     circuits,
     components,
@@ -28,13 +31,17 @@ __all__ = [
     "GPT2_SMALL_HEADS",
     "MODES",
     "Circuits",
+    "Cut",
+    "Split",
     "ablate_each_head",
+    "at_random",
     "attend",
     "best_role",
     "by_depth",
     "circuits",
     "components",
     "composition",
+    "cut_each_path",
     "figures",
     "head_scores",
     "mean_ablated",
@@ -43,5 +50,7 @@ __all__ = [
     "published_heads",
     "repeated_tokens",
     "rotation",
+    "split_preference",
     "token_table",
+    "who_plays",
 ]

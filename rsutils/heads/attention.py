@@ -1,6 +1,6 @@
 """Chapter 05: what heads attend to, and what is lost without one of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -32,14 +32,22 @@ def published_heads(model: TransformerBridge) -> dict[str, list[str]]:
 
 
 def repeated_tokens(
-    model: TransformerBridge, length: int = 30, batch: int = 4, seed: int = 0
+    model: TransformerBridge, length: int = 30, batch: int = 4, seed: int = 0, among: Sequence[int] | None = None
 ) -> Int[Tensor, "batch pos"]:
     """``batch`` rows of BOS + span + span, a span being ``length`` different random tokens; pos = 1 + 2 * length.
 
+    The tokens are drawn from the whole vocabulary, or from those ``among`` which they are to be.
+
     Raises:
-        CourseError: that is longer than the model's context, or its vocabulary has too few tokens.
+        CourseError: that is longer than the model's context, or there are too few tokens, or others than the model's.
     """
-    usable = usable_tokens(model)
+    usable, n_tokens = usable_tokens(model), min(model.cfg.d_vocab, len(model.tokenizer))
+    if among is not None:
+        if not all(i in range(n_tokens) for i in among):
+            raise CourseError(
+                f"expected token ids from 0 to {n_tokens - 1}, got {shown(sorted(set(among)))}: take the model's own"
+            )
+        usable = usable[torch.isin(usable, torch.tensor(sorted(set(among))))]
     length = check_whole("a length", length, 2, min((model.cfg.n_ctx - 1) // 2, len(usable)))
     batch, seed = check_whole("a batch", batch, 1, 1000), check_whole("a seed", seed, 0, 2**63 - 1)
     generator = torch.Generator().manual_seed(seed)
@@ -132,6 +140,29 @@ def best_role(scores: dict[str, Float[Tensor, "layer head"]], label: str) -> tup
         raise CourseError(f"expected a head from L0H0 to {labels[-1]}, got {shown(label)}: name one of these")
     own = {role: score.flatten()[labels.index(label)].item() for role, score in scores.items()}
     return max(own.items(), key=lambda item: item[1])
+
+
+def who_plays(scores: dict[str, Float[Tensor, "layer head"]], role: str) -> str:
+    """Which heads play a role, in a sentence: those that pay more than half of their attention where it would look.
+
+    Raises:
+        CourseError: there are no scores of that role.
+
+    >>> who_plays({"induction": torch.tensor([[0.1, 0.9], [0.6, 0.2]])}, "induction")
+    'induction: played by L0H1 (0.90), L1H0 (0.60)'
+    >>> who_plays({"induction": torch.tensor([[0.1, 0.3]])}, "induction")
+    'induction: played by no head; the nearest, L0H1, pays 0.30 of its attention there'
+    """
+    labels = head_labels(scores)
+    if role not in scores:
+        raise CourseError(f"expected a role among {', '.join(scores)}, got {shown(role)}: choose one of these")
+    values, order = scores[role].flatten().sort(descending=True, stable=True)
+    players = [f"{labels[i]} ({value:.2f})" for i, value in zip(order, values, strict=True) if value > 0.5]
+    if not players:
+        return (
+            f"{role}: played by no head; the nearest, {labels[order[0]]}, pays {values[0]:.2f} of its attention there"
+        )
+    return f"{role}: played by {', '.join(players[:5])}" + f" and {len(players) - 5} more" * (len(players) > 5)
 
 
 @contextmanager

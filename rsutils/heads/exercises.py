@@ -435,7 +435,7 @@ QUIZ = [
     Question(
         "An induction head reads a previous-token head's output with its ...",
         {
-            "queries": "The query stands at the current token and asks for it; it needs no help from the earlier head.",
+            "queries": "The query stands at the current token. What it may need is which token that is, or where it stood before; a previous-token head tells neither.",
             "keys": "The position after the first copy must announce which token came before it: that is what its key says.",
             "values": "The values carry the token to be copied, which stands at the attended position already.",
         },
@@ -454,10 +454,19 @@ QUIZ = [
         "A pair has z = 40. This shows that ...",
         {
             "ablating the source will change the destination": "z comes from weights alone; whether an effect follows has to be measured by ablating.",
-            "the two circuits' directions did not meet by chance": "z measures surprise, not size and not effect.",
+            "the two circuits' directions did not meet by chance": "z measures surprise, not size, not effect and not communication.",
+            "the source tells the destination something": "Pairs whose writer comes after their reader, which can tell it nothing, reach a large z too: compare with them.",
             "the composition score is near 1": "The null's spread is small, so that a score a little above chance can have a large z.",
         },
         "the two circuits' directions did not meet by chance",
+    ),
+    Question(
+        "A head attends to what came after the first copy of its token. Its model therefore has a previous-token head.",
+        {
+            "true": "It is the textbook way, and not the only one: a head that notes where its token stood can serve queries and keys alike.",
+            "false": "The same attention can come from another circuit: which one, the split of the score and the cut of single paths say.",
+        },
+        "false",
     ),
     Question(
         "In a model with rotary positions, which composition depends on the distance between tokens?",

@@ -1,19 +1,27 @@
 """Figures of chapter 05: each draws what it is handed."""
 
+import re
+
+import numpy as np
+import plotly.graph_objects as go
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from rsutils.compare import PairScores, rank_correlation
-from rsutils.drawing import Figure, bars, heatmap, histogram, scatter
+from rsutils.drawing import Figure, bars, component_colours, finish, heatmap, histogram, lines, scatter
+from rsutils.drawing.colours import SERIES
 from rsutils.errors import CourseError
 from rsutils.heads.arguments import check_mode, head_labels
 from rsutils.heads.attention import Effects, TokenTable
+from rsutils.heads.paths import Split
 from rsutils.heads.scores import Components
 from rsutils.models import shown
 
 READS = {"Q": "queries", "K": "keys", "V": "values"}
 OVER = {"rms": "root mean square over pairs of heads", "max": "strongest pair of heads"}
+SOURCES = 8  # of each side of a split score, the strongest, that a picture shows
+DRAWN = 0.1  # of a preference: a source that is worth less to queries and keys alike is left out of a circuit
 DIRECTIONS = 24  # of each head, the strongest, that a picture of components shows
 
 
@@ -96,6 +104,101 @@ def null(
         x=actual, line=dict(width=3, dash="dash"), annotation_text="this pair", annotation_position="top left"
     )
     return fig
+
+
+def controls(z: dict[str, Float64[np.ndarray, "*pairs"]], mode: str) -> Figure:
+    """How many pairs of each kind have a z of at least so much: those that can communicate beside their controls."""
+    check_mode(mode)
+    z = {kind: values[~np.isnan(values)] for kind, values in z.items()}
+    if not z or not all(len(each) for each in z.values()):
+        raise CourseError("expected pairs of every kind, got none of some: take a model of two layers or more")
+    at = np.linspace(min(each.min() for each in z.values()), max(each.max() for each in z.values()), 200)
+    told = [f"{np.mean(each > 3):.0%} of the pairs that {kind}" for kind, each in z.items()]
+    return lines(
+        {kind: np.mean(each[:, None] >= at, axis=0) for kind, each in z.items()},
+        at=at,
+        title=f"{mode}-composition, z beyond 3: {', '.join(told)}",
+        x="z",
+        y="share of the pairs with that z or more",
+        alt=" ".join(
+            f"{kind}: {len(each)} pairs, z from {each.min():.1f} to {each.max():.1f}." for kind, each in z.items()
+        ),
+    )
+
+
+def split(found: Split) -> Figure:
+    """Which two writes meet in a head's preference for the induction key: the strongest sources of either side."""
+    shares, n = found.shares, min(SOURCES, len(found.names))
+    rows, columns = (found.worth[mode].abs().topk(n).indices.sort().values for mode in "QK")
+    seen = shares[rows][:, columns]
+    i, j = divmod(int(seen.argmax()), n)
+    query, key = found.names[rows[i]], found.names[columns[j]]
+    return heatmap(
+        seen,
+        title=f"{found.destination}'s preference: {query} in the query with {key} in the key makes {seen.max():.0%}",
+        x="wrote what the key reads",
+        y="wrote what the query reads",
+        x_labels=[found.names[k] for k in columns],
+        y_labels=[found.names[k] for k in rows],
+        unit="part of the whole",
+        alt=f"{n} by {n} of {len(found.names)} sources; those shown hold {seen.sum():.0%}.",
+        mark={(i, j): f"{query} with {key}"},
+    )
+
+
+def circuit(found: Split) -> Figure:
+    """What leads one head's attention: the heads and MLPs that its queries and its keys read most, by layer."""
+    worth = {READS[mode]: dict(zip(found.names, each.tolist(), strict=True)) for mode, each in found.worth.items()}
+    queries, keys = worth.values()
+    sources = [name for name in found.names if max(abs(queries[name]), abs(keys[name])) >= DRAWN]
+    sources.sort(key=lambda name: abs(keys[name]) - abs(queries[name]))
+    places = {name: ((i + 0.5) / len(sources), _layer(name)) for i, name in enumerate(sources)}
+    told = {
+        name: ", ".join(f"{reads} {each[name]:.0%}" for reads, each in worth.items() if abs(each[name]) >= DRAWN)
+        for name in sources
+    }
+    to_x, to_y = places[found.destination] = (0.5, _layer(found.destination))
+    fig = go.Figure(layout=dict(showlegend=True))
+    for (reads, each), colour, dash, aside in zip(
+        worth.items(), SERIES, ("solid", "dash"), (-0.05, 0.05), strict=False
+    ):
+        named = False
+        for name in (name for name in sources if abs(each[name]) >= DRAWN):
+            x, y = places[name]
+            line = dict(color=colour, dash=dash, width=2 + 6 * min(1.0, abs(each[name])))
+            ends = dict(x=[x, to_x + aside], y=[y, to_y])
+            fig.add_scatter(**ends, mode="lines", line=line, name=reads, legendgroup=reads, showlegend=not named)
+            named = True
+    fig.add_scatter(
+        x=[x for x, _ in places.values()],
+        y=[y for _, y in places.values()],
+        mode="markers+text",
+        marker=dict(size=18, color=component_colours(places), symbol="square"),
+        text=[f"{name}<br>{told.get(name, '')}" for name in places],
+        textposition=["bottom center"] * len(sources) + ["top center"],
+        showlegend=False,
+    )
+    fig = finish(
+        fig,
+        title=f"{max(queries, key=queries.get)} leads the queries of {found.destination}, "
+        f"{max(keys, key=keys.get)} its keys",
+        x="sources: of queries to the left, of keys to the right",
+        y="layer",
+        alt="; ".join(f"{name}: {words}" for name, words in told.items())
+        + f". What is worth less than {DRAWN:.0%} to both is left out.",
+    )
+    heights = sorted({y for _, y in places.values()})
+    fig.update_xaxes(range=[-0.1, 1.1], showticklabels=False, showgrid=False, zeroline=False)
+    fig.update_yaxes(
+        range=[heights[0] - 0.35 * (1 + heights[-1] - heights[0]), heights[-1] + 0.5], showgrid=False, zeroline=False
+    )
+    return fig.update_yaxes(tickvals=heights, ticktext=["in" if y < 0 else f"{int(y)}" for y in heights])
+
+
+def _layer(name: str) -> float:
+    """How high in a picture a write stands: the embedding below layer 0, an MLP above its layer's heads."""
+    numbers = re.findall(r"\d+", name)
+    return int(numbers[0]) + 0.5 * name.startswith("MLP") if numbers else -1.0
 
 
 def components(found: Components) -> Figure:

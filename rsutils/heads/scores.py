@@ -1,6 +1,6 @@
 """Chapter 05: which head writes what a later head reads, from the weights alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,12 +123,15 @@ def rotation(model: TransformerBridge, offset: int) -> Float[Tensor, "d_head d_h
     return torch.cat([rotary * cos[0] + torch.cat([-second, first], dim=-1) * sin[0], rest], dim=-1)
 
 
-def composition(c: Circuits) -> dict[str, PairScores]:
+def composition(c: Circuits, acausal: bool = False) -> dict[str, PairScores]:
     """Q-, K- and V-composition of every head with every head of a later layer, by mode.
 
     ``norm(W @ R.T)**2 == <W.T @ W, R.T @ R>``: two symmetric ``d_model x d_model`` matrices a pair, which is
     less work than multiplying the pair's factors. They are made and used ``ROWS`` rows at a time (upper
     triangle only), so memory above ``c`` is ``n_heads * n_layers * ROWS * d_model`` floats.
+
+    ``acausal`` asks for the control instead: the pairs that cannot communicate, since the writer stands in the
+    reader's layer (the reader itself included) or in a later one.
 
     Raises:
         CourseError: a head's circuit is zero or not finite: its score and z would be NaN.
@@ -137,15 +140,16 @@ def composition(c: Circuits) -> dict[str, PairScores]:
     write_size, write_spread = _moments(c, c.write)
     squared = torch.zeros(len(MODES), n_all, n_all, dtype=torch.float64)
     for start in range(0, d_model, ROWS):
-        write = _gram_rows(c.write[: -c.n_heads], start)
-        for first in range(c.n_heads, n_all, c.n_heads):
-            here = slice(first, first + c.n_heads)
+        write = _gram_rows(c.write, start)
+        for first in range(0, n_all, c.n_heads):
+            here, by = slice(first, first + c.n_heads), slice(first, None) if acausal else slice(first)
             read = _gram_rows(torch.cat([c.read[mode][here] for mode in MODES]), start)
             read[:, :, :ROWS] /= 2  # the diagonal block stands for itself, every other block for its mirror too
-            found = write[:first].flatten(1) @ read.flatten(1).T
-            squared[:, :first, here] += 2 * found.view(first, len(MODES), -1).transpose(0, 1)
-    layer = torch.arange(n_all) // c.n_heads
-    squared[:, layer[:, None] >= layer] = torch.nan
+            found = write[by].flatten(1) @ read.flatten(1).T
+            squared[:, by, here] += 2 * found.view(-1, len(MODES), c.n_heads).transpose(0, 1)
+    layer = np.arange(n_all) // c.n_heads
+    cannot = torch.from_numpy(compare.cannot_communicate(layer, layer))
+    squared[:, ~cannot if acausal else cannot] = torch.nan
     result = {}
     for mode, square in zip(MODES, squared.clamp(min=0), strict=True):
         read_size, read_spread = _moments(c, c.read[mode])
@@ -160,6 +164,21 @@ def composition(c: Circuits) -> dict[str, PairScores]:
             z=z_scores(share, c.n_directions, write_spread[:, None], read_spread).numpy(),
         )
     return result
+
+
+def at_random(c: Circuits, seed: int = 0) -> Circuits:
+    """The same heads, each writing in directions drawn at random: what the null says of all pairs at once.
+
+    Singular values stay, so that ``composition`` of it shows how far luck alone takes a score, a z or the largest of
+    many, and how skewed the null of a circuit of low rank is.
+    """
+    generator = torch.Generator().manual_seed(check_whole("a seed", seed, 0, 2**63 - 1))
+    drawn = []
+    for write in c.write:
+        sizes = torch.linalg.svdvals(write.double())[: c.n_directions]
+        directions = compare.random_directions(len(sizes), write.shape[1], c.n_directions, generator)
+        drawn.append((sizes[:, None] * directions.T).to(write.dtype))
+    return replace(c, write=torch.stack(drawn))
 
 
 def by_depth(model: TransformerBridge, scores: dict[str, PairScores]) -> dict[tuple[str, str], DepthMap]:

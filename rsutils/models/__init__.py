@@ -1,7 +1,7 @@
 """What a model is, where its readers and writers are, and how it is loaded."""
 
 from rsutils.models.arguments import check_index, shown
-from rsutils.models.files import checkpoints, free_memory
+from rsutils.models.files import checkpoints, free_memory, measured
 from rsutils.models.load import CHOICES, ModelInfo, check_ids, describe, load_model, tokens
 from rsutils.models.weights import (
     attention_readers,
@@ -27,6 +27,7 @@ __all__ = [
     "free_memory",
     "kv_heads",
     "load_model",
+    "measured",
     "mlp_readers",
     "n_directions",
     "norms",

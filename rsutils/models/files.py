@@ -8,7 +8,7 @@ import json
 import os
 import re
 from pathlib import Path, PureWindowsPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import huggingface_hub as hub
 import psutil
@@ -48,6 +48,22 @@ def checkpoints() -> list[str]:
     """
     steps = [re.fullmatch(r"checkpoints/step-(\d+)\.safetensors", file) for file in _sums(EMBEDDED)]
     return [f"embedded@{step}" for step in sorted(int(found[1]) for found in steps if found)]
+
+
+def measured() -> dict[str, Any]:
+    """What the embedded model's card states, as numbers: how it was trained, what it shows, and how that came.
+
+    ``["curriculum"]["shares"]`` holds the share of the training's tokens that each kind of row took, ``["stages"]``
+    beside it the same stage by stage, with the blocks that ran; ``["curve"]`` has an entry for each checkpoint.
+
+    Raises:
+        CourseError: the file is missing or damaged.
+    """
+    file = EMBEDDED / "measured.json"
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        raise CourseError(f"expected the embedded model's figures, got no readable {file.name}: {REINSTALL}") from None
 
 
 def locate(name: str) -> Place:

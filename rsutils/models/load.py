@@ -31,7 +31,7 @@ class Choice:
 
 
 CHOICES = {
-    "embedded": Choice(0, 0, "ours, small, offline: the GPT-2 architecture on a world of short stories"),
+    "embedded": Choice(0, 0, "ours, small, offline: the GPT-2 architecture on short stories and rows to copy"),
     "gpt2": Choice(124_439_808, 548, "the model most papers dissect: learned positions, LayerNorm, GELU"),
     "gpt2-medium": Choice(354_823_168, 1520, "the same with twice the layers"),
     "EleutherAI/pythia-70m": Choice(70_426_624, 166, "attention and MLP in parallel: no resid_mid; rotary positions"),

@@ -366,4 +366,14 @@ QUIZ = [
         },
         "neither: its factors may just be large",
     ),
+    Question(
+        "The pre-activations of MLP 5 change less when MLP 2 is removed from its input than when MLP 2 writes nothing at "
+        "all. Why can the two differ?",
+        {
+            "the layers in between change too": "Removed from the input alone, what they write stays as it was; ablated, they read another stream and write something else.",
+            "the scale is frozen in one of them": "In both the norm divides by the scale of the stream that is left; the ledger's term alone has a frozen one.",
+            "the text is another one": "Both are measured on the same text.",
+        },
+        "the layers in between change too",
+    ),
 ]

@@ -18,29 +18,40 @@ from rsutils.virtual.weights import Component, component_name
 def removal(
     source: Component,
     destinations: Sequence[int],
-    error: Float[Tensor, " destination"],
-    cosine: Float[Tensor, " destination"],
+    error: Float[Tensor, "destination text"],
+    cosine: Float[Tensor, "destination text"],
 ) -> Figure:
-    """What a ledger cannot say of a source that is removed, one point a later MLP.
+    """What a ledger cannot say of a source that is removed: medians over texts, one point a later MLP.
 
     ``error`` is how far the ledger's term, with its frozen scale, is from the direct effect, as a fraction of
-    the term; ``cosine`` is that of the direct and the total effect. See ``patching.path_patching``.
+    the term; ``cosine`` is that of the direct and the total effect (``patching.path_patching``), one column a text.
+    Bars hold the middle 80% of the texts.
     """
-    if not len(destinations) == len(error) == len(cosine) > 0 or not (error.isfinite() & cosine.isfinite()).all():
+    if not len(destinations) == len(error) == len(cosine) > 0 or not error.numel() == cosine.numel() > 0:
         raise CourseError(
-            f"expected one finite error and cosine for each later MLP, got {len(destinations)} MLPs, {error.tolist()} "
-            f"and {cosine.tolist()}: measure each destination once"
+            f"expected a row of errors and one of cosines for each later MLP, got {len(destinations)} MLPs, "
+            f"{list(error.shape)} and {list(cosine.shape)}: measure each destination on the same texts"
         )
-    each = zip(destinations, error, cosine, strict=True)
-    return lines(
-        {"error of the frozen scale": error, "cosine of direct and total effect": cosine},
-        title=f"{component_name(source)} into later MLPs: the frozen scale is off by {error.min():.0%} to "
-        f"{error.max():.0%}, direct and total effect have cosines from {cosine.min():.2f} to {cosine.max():.2f}",
+    if not (error.isfinite() & cosine.isfinite()).all():
+        raise CourseError("expected finite errors and cosines, got others: look for where the weights were changed")
+    low, e, high = error.double().quantile(torch.tensor([0.1, 0.5, 0.9]).double(), dim=1)
+    least, c, most = cosine.double().quantile(torch.tensor([0.1, 0.5, 0.9]).double(), dim=1)
+    fig = lines(
+        {"error of the frozen scale": e, "cosine of direct and total effect": c},
+        title=f"{component_name(source)} into later MLPs, medians of {error.shape[1]} texts: the frozen scale is off "
+        f"by {e.min():.0%} to {e.max():.0%}, direct and total effect have cosines from {c.min():.2f} to {c.max():.2f}",
         x="destination layer",
         y="fraction, cosine",
         labels=list(destinations),
-        alt="; ".join(f"MLP {j}: error {e:.2f}, cosine {c:.2f}" for j, e, c in each),
+        alt="; ".join(
+            f"MLP {j}: error {e[k]:.2f} ({low[k]:.2f} to {high[k]:.2f} in the middle 80% of the texts), "
+            f"cosine {c[k]:.2f} ({least[k]:.2f} to {most[k]:.2f})"
+            for k, j in enumerate(destinations)
+        ),
     )
+    for line, middle, (bottom, top) in zip(fig.data, (e, c), ((low, high), (least, most)), strict=True):
+        line.error_y = dict(array=top - middle, arrayminus=middle - bottom, thickness=1.5)
+    return fig
 
 
 def connections(

@@ -116,7 +116,7 @@ export function drawPattern(canvas, { pattern, words, position }, colours) {
 
   // Half a pixel more than a cell, so that no seam shows between two; what is too faint to be seen is not drawn.
   const fill = (key, query, cells) => context.fillRect(at(key), at(query), cells * cell + 0.5, cell + 0.5);
-  context.fillStyle = colours.hidden;
+  context.fillStyle = colours.rule;
   context.fillRect(margin, margin, n * cell, n * cell);
   context.fillStyle = colours.paper;
   for (let query = 0; query < n; query++) fill(0, query, query + 1);

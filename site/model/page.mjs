@@ -123,15 +123,15 @@ function showComponents({ components, next, bias, over }) {
 function showPictures() {
   const { pattern, words, position, layer, index, headNorm, heads, next } = shown;
   part("stream").innerHTML = drawStream(shown, Math.round(part("stream").clientWidth));
-  const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(`--${name}`).trim();
-  const names = ["attn", "paper", "hidden", "ink", "quiet"];
-  drawPattern(part("pattern"), shown, Object.fromEntries(names.map((name) => [name, colour(name)])));
+  const canvas = part("pattern"), names = ["attn", "paper", "rule", "ink", "quiet"];
+  const colour = (name) => { canvas.style.color = `var(--${name})`; return getComputedStyle(canvas).color; };
+  drawPattern(canvas, shown, Object.fromEntries(names.map((name) => [name, colour(name)])));
   const row = pattern[position], most = row.reduce((best, weight, i) => (weight > row[best] ? i : best), 0);
   const sentence = `Layer ${layer} head ${index}: “${visible(words[position])}” looks most at `
     + `“${visible(words[most])}” (position ${most}), ${row[most].toFixed(2)}. `
     + `It writes a vector ${headNorm.toFixed(1)} long, which adds ${signed(heads[layer][index], 2)} to “${visible(next[0].word)}”.`;
   part("looks").textContent = sentence;
-  part("pattern").setAttribute("aria-label", `Attention pattern. ${sentence}`);
+  canvas.setAttribute("aria-label", `Attention pattern. ${sentence}`);
 }
 
 function cell(kind, content) {

@@ -1,24 +1,27 @@
 // Figures and explorers of a page: what a kernel would draw was drawn before, at every setting of the controls.
 "use strict";
 
+const PAPER = 660; // pixels: what a sheet of A4 or letter has beside its margins
 const template = JSON.parse(document.getElementById("template").textContent);
 
 for (const explorer of document.querySelectorAll(".explorer")) {
-  // A page holds many: each is read and drawn when it comes near.
+  // A page holds many: each is drawn when it comes near; its controls are there at once, for who comes by the keyboard.
+  const show = addControls(explorer);
   const seen = new IntersectionObserver(([entry]) => {
-    if (entry.isIntersecting) { seen.disconnect(); begin(explorer); }
+    if (entry.isIntersecting) { seen.disconnect(); show(); }
   }, { rootMargin: "600px" });
   seen.observe(explorer);
+  for (const event of ["beforeprint", "afterprint"]) addEventListener(event, show);
 }
 
-function begin(explorer) {
+// Returns how to draw what the controls say.
+function addControls(explorer) {
   const { controls, figures, start } = JSON.parse(explorer.querySelector("script").textContent);
   const choice = start ? start.split("/").map(Number) : [];
   const inputs = controls.map((control, i) => addControl(explorer, control, i, choice, move));
   const [stage, words, problem] = ["stage", "words", "problem"].map((name) => explorer.querySelector(`.${name}`));
-  stage.replaceChildren();
-  show();
   document.getElementById("theme").addEventListener("click", () => setTimeout(show));
+  return show;
 
   function move() {
     // What a control offers may depend on the ones before it.
@@ -30,13 +33,14 @@ function begin(explorer) {
     show();
   }
 
-  function show() {
+  function show(event) {
     const figure = figures[choice.join("/")];
     problem.textContent = figure.error ?? "";
     if (figure.error) return;
     // The page's own ink: a notebook's figures have one for light and dark, pale on either.
     const font = { ...figure.layout.font, color: getComputedStyle(document.body).color };
-    const layout = { ...figure.layout, template, font, autosize: true };
+    const size = event?.type === "beforeprint" ? { width: PAPER } : { autosize: true };
+    const layout = { ...figure.layout, template, font, ...size };
     Plotly.react(stage, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
     words.textContent = figure.words;
     explorer.dataset.shown = choice.join("/");

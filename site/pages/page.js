@@ -8,6 +8,21 @@ document.getElementById("theme").addEventListener("click", () => {
   try { localStorage.setItem("theme", root.dataset.theme); } catch { /* a page opened from a disk may not remember */ }
 });
 
+// Paper is white.
+let onScreen;
+addEventListener("beforeprint", () => { onScreen = root.dataset.theme; root.dataset.theme = "light"; });
+addEventListener("afterprint", () => { root.dataset.theme = onScreen; });
+
+// What scrolls is reached by the keyboard too.
+for (const each of document.querySelectorAll("pre, .scroll, .formula")) {
+  const fits = () => each.scrollWidth <= each.clientWidth && each.scrollHeight <= each.clientHeight;
+  new ResizeObserver(() => each.toggleAttribute("tabindex", !fits()) && each.setAttribute("tabindex", 0)).observe(each);
+}
+
+// Beside the text the contents are open; above it, on a narrow window, they would push it away.
+const contents = document.querySelector(".contents details");
+if (contents) contents.open = matchMedia("(min-width: 1101px)").matches;
+
 const find = document.getElementById("find");
 const found = document.getElementById("found");
 find.addEventListener("input", () => {

@@ -1,6 +1,5 @@
 """The embedded model shows what the lessons teach; its card, its corpus and its training script keep their word."""
 
-import json
 import random
 from itertools import combinations, islice, pairwise
 from pathlib import Path
@@ -9,6 +8,8 @@ import pytest
 import torch
 
 import rsutils
+from rsutils import models
+from rsutils.models import files
 from training import batches, corpus, measure
 from training import heads as heads_of
 from training.batches import HELD_LAGS
@@ -18,7 +19,7 @@ from training.recipe import Recipe, Stage
 from training.train import Run
 
 DIRECTORY = Path(rsutils.__file__).parent / "data" / "embedded"
-MEASURED = json.loads((DIRECTORY / "measured.json").read_text())
+MEASURED = models.measured()
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +29,19 @@ def model():
 
 @pytest.fixture(scope="module")
 def heads(model):
-    return heads_of.measure_heads(model)
+    return heads_of.measure_heads(model, sorted(batches.shuffled_tokens(Recipe(), model.tokenizer)))
 
 
 @pytest.fixture(scope="module")
 def language(model):
     return measure.measure_language(model)
+
+
+def check_heads(found: dict, stated: dict) -> None:
+    picked = {name for name in found if name.endswith("_head")}
+    assert {name: found[name] for name in picked} == {name: stated[name] for name in picked}
+    scores, expected = ({k: v for k, v in each.items() if k not in picked} for each in (found, stated))
+    assert scores == pytest.approx(expected, rel=0.02, abs=0.01)
 
 
 def test_an_induction_head_reads_what_followed_the_first_copy(heads):
@@ -75,13 +83,61 @@ def test_any_text_encodes_and_comes_back(model):
 
 
 def test_measuring_again_gives_what_the_card_states(heads, language, tmp_path):
-    picked = {name for name in heads if name.endswith("_head")}
-    assert {name: heads[name] for name in picked} == {name: MEASURED["heads"][name] for name in picked}
-    scores, stated = ({k: v for k, v in found.items() if k not in picked} for found in (heads, MEASURED["heads"]))
-    assert scores == pytest.approx(stated, rel=0.02, abs=0.01)
+    check_heads(heads, MEASURED["heads"])
     assert language == pytest.approx(MEASURED["language"], rel=0.02, abs=0.01)
     write_card(MEASURED, tmp_path / "README.md")
     assert (tmp_path / "README.md").read_text() == (DIRECTORY / "README.md").read_text()
+
+
+def test_the_stated_curriculum_is_the_recipes():
+    stated, recipe = MEASURED["curriculum"], Recipe()
+    assert measure.measure_curriculum(recipe) == stated
+    assert sum(stated["shares"].values()) == pytest.approx(1)
+    assert [stated["stages"][0]["start"], stated["stages"][-1]["stop"]] == [0, recipe.steps]
+    tokens = [(stage["stop"] - stage["start"]) * stage["shares"].get("story", 0) for stage in stated["stages"]]
+    assert sum(tokens) / recipe.steps == pytest.approx(stated["shares"]["story"])
+    rows = [recipe.stage(step).rows for step in range(recipe.steps)]
+    assert rows.count({"echo": 1}) / recipe.steps == pytest.approx(stated["shares"]["echo"])
+
+
+def test_a_missing_list_of_figures_gets_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "EMBEDDED", tmp_path)
+    for content in (None, "{"):
+        if content:
+            (tmp_path / "measured.json").write_text(content)
+        with pytest.raises(rsutils.CourseError, match="expected the embedded model's figures"):
+            models.measured()
+
+
+def test_a_checkpoint_measured_again_in_its_pool_gives_what_the_card_states():
+    """Induction without a previous-token head: the sentence that chapter 05 rests on."""
+    (stated,) = (point for point in MEASURED["curve"] if point["step"] == 1600)
+    level = MEASURED["trained"]["levels"]["1600"]
+    model, recipe = rsutils.load_model("embedded@1600"), Recipe()
+    pool = batches.shuffled_tokens(recipe, model.tokenizer)[: stated["own_pool"]["size"]]
+    assert len(pool) == recipe.pool_size(level, model.cfg.d_vocab - 1) < model.cfg.d_vocab / 2
+    found = measure.measure_pool(model, pool, recipe)
+    assert found["pairs"] == pytest.approx(stated["own_pool"]["pairs"], abs=0.01)
+    for again, before in zip(found["lags"], stated["own_pool"]["lags"], strict=True):
+        check_heads(again, before)
+    heads = found["lags"][0]
+    assert heads["induction_score"] > 0.5 and heads["previous_score"] < 0.1
+    assert heads["induction_without_previous"] > 0.5 > heads["induction_without_duplicate"]
+
+
+def test_blocks_that_join_last_change_little_before_they_join():
+    early = [point for point in MEASURED["curve"] if point["fresh_blocks"]]
+    assert early[-1]["step"] < max(MEASURED["curriculum"]["block_joins"])
+    for point in early:
+        for loss in ("loss_second_copy", "loss_held_out"):
+            assert point[f"{loss}_without_fresh"] == pytest.approx(point[loss], abs=0.25)
+
+
+def test_a_silenced_block_leaves_the_stream_as_it_was():
+    model = rsutils.load_model("embedded")
+    measure.silence(model, 2)
+    _, cache = model.run_with_cache(torch.tensor([[0, 5, 7]]))
+    assert torch.equal(cache["blocks.2.hook_resid_pre"], cache["blocks.2.hook_resid_post"])
 
 
 def test_the_card_shows_samples_as_the_seeds_give_them(model):
@@ -100,7 +156,7 @@ def test_checkpoints_run_from_untrained_to_trained():
 def test_scores_find_a_head_that_was_built_to_look_one_on():
     """Attention patterns made by hand, with sizes that no transpose survives."""
     lag, prefix, rows, n_vocab = 5, 3, 2, 31
-    tokens = heads_of.repeated_rows(n_vocab, 0, lag, prefix, rows)
+    tokens = heads_of.repeated_rows(list(range(1, n_vocab)), 0, lag, prefix, rows)
     assert tokens.shape == (2, 14)
     assert torch.equal(tokens[:, 4:9], tokens[:, 9:14]) and not (tokens[:, 1:] == 0).any()
     assert all(len(set(row.tolist())) == lag for row in tokens[:, 4:9])
@@ -194,6 +250,7 @@ def test_a_resumed_run_reaches_the_identical_state(tmp_path):
     assert resumed.step == unbroken.step == 7
     for name, weight in unbroken.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
+    assert resumed.levels == unbroken.levels == {0: 0.0, 3: 0.0}
     export(resumed.model, resumed.folder, tmp_path / "out", resumed.facts())
     loaded = rsutils.load_model(tmp_path / "out")
     assert loaded.cfg.n_layers == 2 and loaded.cfg.d_model == 14

@@ -1,5 +1,6 @@
 """A browser for the pages: Chromium, offline, and no page that reports an error passes."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,3 +46,19 @@ def open_offline(browser):
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """The whole site, built once."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, str(ROOT / "site" / "build.py"), str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture
+def open_page(open_offline, folder):
+    """Opens a page of the site from the disk."""
+    return lambda name, **settings: open_offline((folder / f"{name}.html").as_uri(), **settings)

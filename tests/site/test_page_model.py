@@ -28,17 +28,17 @@ PROMPT = "When Mary and John went to the store, John gave a drink to"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    page_model.build(folder)
-    return folder
+def built(tmp_path_factory):
+    built = tmp_path_factory.mktemp("site")
+    page_model.build(built)
+    return built
 
 
 @pytest.fixture
-def open_page(open_offline, folder):
+def open_page(open_offline, built):
     """Opens the built page from the disk, offline, and waits until it shows its first text; fails on any error."""
 
-    def opened(address=f"file://{folder}/index.html", **settings):
+    def opened(address=f"file://{built}/index.html", **settings):
         page = open_offline(address, **settings)
         if settings.get("java_script_enabled", True):
             page.wait_for_selector(IDLE, timeout=30_000)
@@ -273,7 +273,7 @@ def test_what_is_typed_while_the_model_is_busy_is_shown_in_the_end(open_page):
     assert shown == "One·two·three"
 
 
-def test_what_is_typed_before_the_model_is_there_is_answered(browser, folder):
+def test_what_is_typed_before_the_model_is_there_is_answered(browser, built):
     page, errors = browser.new_page(), []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.add_init_script(
@@ -282,7 +282,7 @@ def test_what_is_typed_before_the_model_is_there_is_answered(browser, folder):
             document.querySelector("textarea").dispatchEvent(new InputEvent("input"));
         })"""
     )
-    page.goto(f"file://{folder}/index.html")
+    page.goto(f"file://{built}/index.html")
     page.wait_for_selector(IDLE)
     assert page.locator(".tokens label").count() == 3
     assert errors == []
@@ -397,12 +397,12 @@ def test_without_javascript_a_sentence_says_what_would_be_here(open_page):
     assert not page.is_visible("textarea")
 
 
-def test_the_same_page_works_from_a_server(open_page, folder):
+def test_the_same_page_works_from_a_server(open_page, built):
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=built))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         page = open_page(f"http://127.0.0.1:{server.server_port}/index.html", offline=False)
@@ -418,9 +418,9 @@ def test_the_code_that_is_shown_is_the_code_that_ran(open_page):
     assert page.inner_text("[data-part=source]") == (page_model.SOURCES / "transformer.mjs").read_text()
 
 
-def test_a_model_whose_weights_are_missing_says_so(browser, folder, tmp_path):
+def test_a_model_whose_weights_are_missing_says_so(browser, built, tmp_path):
     for name in ("index.html", "model.js", "model.css"):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
+        (tmp_path / name).write_bytes((built / name).read_bytes())
     page = browser.new_page()
     page.goto(f"file://{tmp_path}/index.html")
     page.wait_for_function(f"document.querySelector('{PREDICTION}').textContent.includes('weights.js is missing')")

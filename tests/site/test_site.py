@@ -2,32 +2,11 @@
 
 import gzip
 import statistics
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from pages import CHAPTERS, DRAWN, PAGES, ROOT, explorers
 
-ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
-PAGES = ["index", *CHAPTERS]
 SCREENSHOTS = ROOT / "build" / "browser"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The whole site, built once."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, str(ROOT / "site" / "build.py"), str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder
-
-
-@pytest.fixture
-def open_page(open_offline, folder):
-    """Opens a page of the site from the disk."""
-    return lambda name, **settings: open_offline((folder / f"{name}.html").as_uri(), **settings)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -38,17 +17,6 @@ def test_a_page_is_under_a_megabyte_and_names_no_other_host(folder, name):
     assert loaded == []
 
 
-def explorers(page) -> list:
-    found = page.query_selector_all(".explorer")
-    assert found
-    for explorer in found:
-        explorer.scroll_into_view_if_needed()
-        page.wait_for_function("e => e.dataset.shown !== undefined", arg=explorer)
-    return found
-
-
-DRAWN = """e => { const stage = e.querySelector(".stage");
-    return JSON.stringify([stage.data.map(({x, y, z, text}) => [x, y, z, text]), stage.layout.title.text]); }"""
 MOVE = """input => { const began = performance.now();
     input.value = input.type === "range" ? (Number(input.value) === Number(input.max) ? 0 : Number(input.value) + 1)
         : (input.selectedIndex + 1) % input.options.length;
@@ -60,7 +28,9 @@ MOVE = """input => { const began = performance.now();
 def test_every_control_of_every_explorer_changes_its_figure(open_page, name, record_property):
     page = open_page(name)
     times = []
-    for explorer in explorers(page):
+    found = explorers(page)
+    assert found
+    for explorer in found:
         for control in explorer.query_selector_all("input, select"):
             if page.evaluate("i => i.type === 'range' ? i.max === '0' : i.options.length < 2", control):
                 continue
@@ -80,11 +50,27 @@ def test_nothing_is_wider_than_the_window(open_page, name, width, scheme):
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_without_javascript_words_and_code_are_there(open_page, name):
+def test_without_javascript_pictures_words_and_code_are_there(open_page, name):
     page = open_page(name, java_script_enabled=False)
+    pictures = page.query_selector_all(".stage img")
+    assert pictures and all(each.evaluate("image => image.naturalWidth") for each in pictures)
     words = page.query_selector_all(".explorer .words")
     assert words and all(each.text_content().strip() for each in words)
     assert page.query_selector("pre") is not None
+
+
+def test_paper_shows_every_figure_whole_and_in_light_colours(open_page):
+    page = open_page("00_start_here", color_scheme="dark")
+    page.evaluate(
+        """addEventListener("beforeprint", () => {
+            window.ink = getComputedStyle(document.body).color;
+            window.widest = Math.max(...[...document.querySelectorAll(".main-svg")].map(each => each.clientWidth));
+        })"""
+    )
+    page.pdf(path=str(SCREENSHOTS / "site-00_start_here.pdf"))
+    assert page.evaluate("[...document.querySelectorAll('.explorer')].every(e => e.dataset.shown !== undefined)")
+    assert page.evaluate("window.ink") == "rgb(27, 31, 36)"
+    assert 600 < page.evaluate("window.widest") <= 700
 
 
 def test_search_finds_a_section_and_leads_there(open_page):
@@ -102,6 +88,22 @@ def test_the_theme_is_chosen_by_a_button(open_page):
     before = page.evaluate(paper)
     page.click("#theme")
     assert page.evaluate(paper) != before
+
+
+def test_the_chosen_theme_is_kept_on_the_next_page(open_page):
+    page = open_page("index", color_scheme="light")
+    page.click("#theme")
+    page.click(".start .button")
+    page.wait_for_load_state()
+    assert page.url.endswith("00_start_here.html")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
+
+
+def test_a_part_of_the_picture_leads_to_the_chapter_about_it(open_page):
+    page = open_page("index")
+    page.click(".rs-wide a:has(.rs-mlp) >> nth=-1")
+    page.wait_for_load_state()
+    assert page.url.endswith("03_mlp_virtual_weights.html")
 
 
 def test_the_model_answers_on_the_first_page(open_page):

@@ -128,7 +128,7 @@ def test_runs(small_models, kind, text, layer, index, reader, destination):
 @given(source=ODD, destinations=AXES, error=FACTORS, cosine=matrices(1), most=ODD, shares=matrices(1))
 def test_figures(source, destinations, error, cosine, most, shares):
     answers(virtual.figures.removal, source, destinations, error, cosine)
-    answers(virtual.figures.removal, source, list(range(len(cosine))), cosine, cosine)
+    answers(virtual.figures.removal, source, list(range(len(cosine))), cosine[:, None], cosine[:, None])
     answers(virtual.figures.connections, source, 1, shares, cosine)
     answers(virtual.figures.cosines, {"a": shares, "b": cosine}, most, shares)
     answers(virtual.figures.cosines, {}, most, shares)

@@ -7,14 +7,17 @@ import rsutils
 from rsutils import virtual
 
 
-def test_removal_gives_each_destination_its_own_pair():
-    error, cosine = torch.tensor([0.25, 0.5, 0.125]), torch.tensor([0.75, -0.5, 0.25])
+def test_removal_gives_each_destination_its_own_median_and_range():
+    error = torch.tensor([[0.25, 0.0, 1.0], [0.5, 0.5, 0.5], [0.125, 0.125, 0.625]])
+    cosine = torch.tensor([[0.75, 0.75, 0.75], [-0.5, -1.0, 0.0], [0.25, 0.5, 0.25]])
     fig = virtual.figures.removal(0, [1, 2, 3], error, cosine)
     assert [line.name for line in fig.data] == ["error of the frozen scale", "cosine of direct and total effect"]
-    assert [line.y.tolist() for line in fig.data] == [error.tolist(), cosine.tolist()]
-    assert "MLP 0 into later MLPs: the frozen scale is off by 12% to 50%" in fig.words
+    assert [line.y.tolist() for line in fig.data] == [[0.25, 0.5, 0.125], [0.75, -0.5, 0.25]]
+    assert fig.data[0].error_y.array.tolist() == pytest.approx([0.6, 0, 0.4])
+    assert fig.data[0].error_y.arrayminus.tolist() == pytest.approx([0.2, 0, 0])
+    assert "MLP 0 into later MLPs, medians of 3 texts: the frozen scale is off by 12% to 50%" in fig.words
     assert "cosines from -0.50 to 0.75" in fig.words
-    assert fig.words.endswith("MLP 2: error 0.50, cosine -0.50; MLP 3: error 0.12, cosine 0.25")
+    assert "MLP 2: error 0.50 (0.50 to 0.50 in the middle 80% of the texts), cosine -0.50 (-0.90 to -0.10)" in fig.words
 
 
 def test_connections_keep_source_and_destination_apart():
@@ -38,9 +41,10 @@ def test_cosines_stand_in_the_middle_of_their_bins():
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda f: f.removal(0, [1, 2], torch.ones(1), torch.ones(1)), "got 2 MLPs"),
-        (lambda f: f.removal(0, [], torch.ones(0), torch.ones(0)), "got 0 MLPs"),
-        (lambda f: f.removal(0, [1], torch.tensor([torch.nan]), torch.ones(1)), "one finite error and cosine"),
+        (lambda f: f.removal(0, [1, 2], torch.ones(1, 3), torch.ones(1, 3)), "got 2 MLPs"),
+        (lambda f: f.removal(0, [], torch.ones(0, 3), torch.ones(0, 3)), "got 0 MLPs"),
+        (lambda f: f.removal(0, [1], torch.ones(1, 0), torch.ones(1, 0)), r"got 1 MLPs, \[1, 0\]"),
+        (lambda f: f.removal(0, [1], torch.tensor([[torch.nan]]), torch.ones(1, 1)), "finite errors and cosines"),
         (lambda f: f.connections(0, 1, torch.zeros(3), torch.ones(3)), "a median above 0"),
         (lambda f: f.connections(0, 1, torch.ones(3), torch.ones(0)), "a median above 0"),
         (lambda f: f.cosines({}, 6.0, torch.ones(2)), "got 0 curves"),

@@ -1,0 +1,161 @@
+"""Chapter 05: who writes what a head's queries and keys read, and what is lost when one such path is cut."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformer_lens import ActivationCache
+from transformer_lens.model_bridge import TransformerBridge
+
+from rsutils.errors import CourseError
+from rsutils.heads.attention import attend, head_scores, patterns
+from rsutils.heads.scores import rotation
+from rsutils.models import check_index, kv_heads, shown
+
+
+@dataclass(frozen=True)
+class Split:
+    """How much one head prefers the induction key, split by what wrote its query and what wrote its keys.
+
+    Attributes:
+        destination: the head.
+        names: what wrote: the embedding, positions, each head and each MLP of earlier layers, and last the biases.
+        terms: their sum is the preference.
+        measured: the preference that the model itself computes.
+    """
+
+    destination: str
+    names: list[str]
+    terms: Float[Tensor, "query_source key_source"]
+    measured: float
+
+    @property
+    def shares(self) -> Float[Tensor, "query_source key_source"]:
+        """Each term's part of the whole."""
+        return self.terms / self.terms.sum()
+
+    @property
+    def worth(self) -> dict[str, Float[Tensor, " source"]]:
+        """What each source is worth in the queries (``"Q"``) and in the keys (``"K"``), as parts of the whole."""
+        return {"Q": self.shares.sum(dim=1), "K": self.shares.sum(dim=0)}
+
+
+@torch.no_grad()
+def split_preference(model: TransformerBridge, ids: Int[Tensor, "batch pos"], layer: int, head: int) -> Split:
+    """Split how much a head prefers, on ``repeated_tokens``, the key after the first copy to all its other keys.
+
+    The preference is that key's attention score before the softmax less the mean of the others', averaged over the
+    queries of the second copy. Query and key each read a sum of writes over the norm's scale, so a score is a sum of
+    one term for every two writes (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits", on the
+    QK circuit with composition). The sum is exact unless queries and keys are normed or scores are capped: compare it
+    with ``measured``.
+
+    Raises:
+        CourseError: there is no such head, or the rows are not those of ``repeated_tokens``.
+    """
+    layer, head = check_index("layer", layer, model.cfg.n_layers), check_index("head", head, model.cfg.n_heads)
+    attend(model, ids)  # refuses other rows
+    needed = ("resid_pre", "pos_embed", "attn.hook_z", "mlp_out", "ln1.hook_scale", "attn.hook_attn_scores")
+    _, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith(needed))
+    attn, group = model.blocks[layer].attn, kv_heads(model.blocks[layer].attn)[head]
+    turns = torch.stack([rotation(model, position) for position in range(ids.shape[1])])
+    names, written = _writes_before(model, cache, layer)
+    read = written / cache[f"blocks.{layer}.ln1.hook_scale"]
+    sides = []
+    for W, b, own in ((attn.W_Q, attn.b_Q, head), (attn.W_K, attn.b_K, group)):
+        side = read @ W[own]
+        if b is not None:
+            side[-1] += b[own]
+        sides.append(torch.einsum("sbpd,pde->sbpe", side, turns))
+    second = slice((ids.shape[1] + 1) // 2, None)
+    weights = _hit_less_others(ids.shape[1])
+    preferred = torch.einsum("qk,sbkd->sbqd", weights, sides[1])
+    terms = torch.einsum("sbqd,tbqd->st", sides[0][:, :, second], preferred) / (len(ids) * len(weights))
+    scores = cache["attn_scores", layer][:, head, second]
+    measured = torch.where(weights != 0, scores * weights, 0).sum(-1).mean()
+    return Split(f"L{layer}H{head}", names, terms / model.cfg.d_head**0.5, measured.item())
+
+
+class Cut(NamedTuple):
+    """What is lost where one head's message is kept from one input of another; NaN where none is later.
+
+    Attributes:
+        pattern: mean total variation distance (0 to 1) between the destination's attention with and without the
+            message, over the queries of the second copy.
+        induction: how far the destination's induction score falls.
+    """
+
+    pattern: Float[Tensor, "source destination"]
+    induction: Float[Tensor, "source destination"]
+
+
+@torch.no_grad()
+def cut_each_path(model: TransformerBridge, ids: Int[Tensor, "batch pos"], mode: str) -> Cut:
+    """Keep what each head tells from the queries (``"Q"``) or from the keys (``"K"``) of every later head, alone.
+
+    That input reads the stream with the source's output replaced by its mean over batch and positions, normed anew.
+    Every other input, and all that lies between the two heads, stays as it was: what is cut is the direct path (Wang
+    et al. 2022, "Interpretability in the Wild", section 3.1, on path patching). One forward pass a source cuts all of
+    its paths, as each attention layer is made to write what it wrote before.
+
+    Raises:
+        CourseError: the rows are not those of ``repeated_tokens``, or the mode is neither ``"Q"`` nor ``"K"``.
+    """
+    if mode not in ("Q", "K"):
+        raise CourseError(f"expected a mode among Q, K, got {shown(mode)}: values do not move attention")
+    n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
+    before, _ = attend(model, ids)
+    needed = ("hook_resid_pre", "attn.hook_z", "hook_attn_out")
+    _, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith(needed))
+    second = slice((ids.shape[1] + 1) // 2, None)
+    found = Cut(*(torch.full((n_layers * n_heads,) * 2, torch.nan) for _ in range(2)))
+    for source in range((n_layers - 1) * n_heads):
+        layer, head = divmod(source, n_heads)
+        z = cache["z", layer][:, :, head]
+        told = (z - z.mean(dim=(0, 1))) @ model.blocks[layer].attn.W_O[head]
+        hooks = []
+        for later in range(layer + 1, n_layers):
+            unaware = model.blocks[later].ln1(cache["resid_pre", later] - told)
+            hooks.append((f"blocks.{later}.attn.{mode.lower()}.hook_in", _always(unaware)))
+            hooks.append((f"blocks.{later}.hook_attn_out", _always(cache["attn_out", later])))
+        with model.hooks(fwd_hooks=hooks):
+            after = patterns(model, ids)
+        distance = (after - before)[..., second, :].abs().sum(-1).mean(dim=(1, 3)) / 2
+        drop = head_scores(before)["induction"] - head_scores(after)["induction"]
+        columns = slice((layer + 1) * n_heads, None)
+        found.pattern[source, columns] = distance.flatten()[columns]
+        found.induction[source, columns] = drop.flatten()[columns]
+    return found
+
+
+def _writes_before(
+    model: TransformerBridge, cache: ActivationCache, layer: int
+) -> tuple[list[str], Float[Tensor, "source batch pos d_model"]]:
+    """All that the stream before a layer is the sum of, by head and MLP; what is left over is biases."""
+    start = cache["resid_pre", 0]
+    named = {"embed": start}
+    if "hook_pos_embed" in cache:
+        position = cache["hook_pos_embed"].expand_as(start)
+        named = {"embed": start - position, "pos_embed": position}
+    for earlier in range(layer):
+        for head, W_O in enumerate(model.blocks[earlier].attn.W_O):
+            named[f"L{earlier}H{head}"] = cache["z", earlier][:, :, head] @ W_O
+        named[f"MLP {earlier}"] = cache["mlp_out", earlier]
+    written = torch.stack([*named.values(), cache["resid_pre", layer]])
+    written[-1] -= written[:-1].sum(dim=0)
+    return [*named, "biases"], written
+
+
+def _hit_less_others(n_pos: int) -> Float[Tensor, "query key"]:
+    """What takes the scores of a query of the second copy to that of its induction key less the mean of its others."""
+    length = (n_pos - 1) // 2
+    query, key = torch.arange(length + 1, n_pos)[:, None], torch.arange(n_pos)
+    hit = key == query - length + 1
+    return hit.float() - (~hit & (key <= query)).float() / query
+
+
+def _always(value: Tensor) -> Callable[..., Tensor]:
+    return lambda _, hook: value
