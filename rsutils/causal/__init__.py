@@ -5,20 +5,19 @@ from rsutils.causal.ablations import WAYS, ablation_effects
 from rsutils.causal.contest import Board
 from rsutils.causal.edges import direct_effects, total_effects
 from rsutils.causal.gradients import edge_attribution, node_attribution
-from rsutils.causal.metric import Median, logit_difference, median, normalised
-from rsutils.causal.parts import Part, readers, writers
+from rsutils.causal.metric import Median, difference, logit_difference, median, normalised
+from rsutils.causal.parts import MODES, Part, readers, writers
 from rsutils.causal.predictors import Predictors, from_weights, sent
 from rsutils.causal.prompts import Judged, Prompts, judge, names, offered, repeated
 from rsutils.causal.ranking import difference, reliability, scoreboard
 from rsutils.causal.weights import read, whole_map, written
 
 __all__ = [
+    "MODES",
     "WAYS",
     "Board",
-    "EdgeEffects",
     "Judged",
     "Median",
-    "NodeEffects",
     "Part",
     "Predictors",
     "Prompts",
