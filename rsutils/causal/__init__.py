@@ -9,15 +9,18 @@ from rsutils.causal.metric import Median, difference, logit_difference, median, 
 from rsutils.causal.parts import MODES, Part, readers, writers
 from rsutils.causal.predictors import Predictors, from_weights, sent
 from rsutils.causal.prompts import Judged, Prompts, judge, names, offered, repeated
-from rsutils.causal.ranking import difference, reliability, scoreboard
+from rsutils.causal.ranking import lead, reliability, scoreboard
+from rsutils.causal.table import EdgeEffects, NodeEffects
 from rsutils.causal.weights import read, whole_map, written
 
 __all__ = [
     "MODES",
     "WAYS",
     "Board",
+    "EdgeEffects",
     "Judged",
     "Median",
+    "NodeEffects",
     "Part",
     "Predictors",
     "Prompts",
@@ -28,6 +31,7 @@ __all__ = [
     "figures",
     "from_weights",
     "judge",
+    "lead",
     "logit_difference",
     "median",
     "names",

@@ -15,7 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.causal.parts import readers, writers
 from rsutils.causal.predictors import Predictors
-from rsutils.causal.ranking import difference, pick, within_layers
+from rsutils.causal.ranking import lead, pick, within_layers
 from rsutils.causal.table import EdgeEffects
 from rsutils.errors import CourseError
 
@@ -99,14 +99,14 @@ class Board:
                 f"expected {name!r} to be sealed as it is, got {said} on the board: enter it before it is judged"
             )
         contest = Predictors(predictors.sources, predictors.destinations, predictors.values | {name: scores})
-        lead, interval = difference(contest, effects, metric, kind, (name, BASELINE))
+        gap, interval = lead(contest, effects, metric, kind, (name, BASELINE))
         found = {
             "entry": name,
             "model": effects.model,
             "family": effects.family,
             "kind": kind,
             "within": within_layers(pick(contest, effects, metric, kind, name)),
-            "lead": lead,
+            "lead": gap,
             "low": interval.low,
             "high": interval.high,
             "wins": bool(interval.low > 0),

@@ -78,7 +78,7 @@ def scoreboard(predictors: Predictors, effects: EdgeEffects, metric: str, kind: 
     return pd.DataFrame(rows).sort_values("within", ascending=False, ignore_index=True)
 
 
-def difference(
+def lead(
     predictors: Predictors, effects: EdgeEffects, metric: str, kind: str, names: tuple[str, str], seed: int = 0
 ) -> tuple[float, Interval]:
     """By how much the first predictor's correlation within pairs of layers exceeds the second's, with its interval.

@@ -66,7 +66,7 @@ def test_a_predictor_that_is_the_effect_is_perfect_and_its_opposite_the_worst(fr
         assert board.loc["right", column] == pytest.approx(best)
         assert worst is None or board.loc["wrong", column] == pytest.approx(worst)
     assert S.reliability(turned, effects, "live", "K") == pytest.approx(1)
-    lead, interval = S.difference(turned, effects, "live", "K", ("right", "wrong"))
+    lead, interval = S.lead(turned, effects, "live", "K", ("right", "wrong"))
     assert lead == pytest.approx(2) and interval.low > 1
 
 
