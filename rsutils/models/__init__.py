@@ -6,12 +6,14 @@ from rsutils.models.load import CHOICES, ModelInfo, check_ids, describe, load_mo
 from rsutils.models.weights import (
     attention_readers,
     fold_and_centre,
+    head_norms,
     kv_heads,
     mlp_readers,
     n_directions,
     norms,
     parts,
     readers,
+    writer_norms,
     writers,
 )
 
@@ -25,6 +27,7 @@ __all__ = [
     "describe",
     "fold_and_centre",
     "free_memory",
+    "head_norms",
     "kv_heads",
     "load_model",
     "mlp_readers",
@@ -34,5 +37,6 @@ __all__ = [
     "readers",
     "shown",
     "tokens",
+    "writer_norms",
     "writers",
 ]
