@@ -3,6 +3,7 @@
 from rsutils.models.arguments import check_index, shown
 from rsutils.models.files import checkpoints, free_memory
 from rsutils.models.load import CHOICES, ModelInfo, check_ids, describe, load_model, tokens
+from rsutils.models.properties import beyond_attention, divide_by_writer_norms, special, writer_scale
 from rsutils.models.weights import (
     attention_readers,
     fold_and_centre,
@@ -21,10 +22,12 @@ __all__ = [
     "CHOICES",
     "ModelInfo",
     "attention_readers",
+    "beyond_attention",
     "check_ids",
     "check_index",
     "checkpoints",
     "describe",
+    "divide_by_writer_norms",
     "fold_and_centre",
     "free_memory",
     "head_norms",
@@ -36,7 +39,9 @@ __all__ = [
     "parts",
     "readers",
     "shown",
+    "special",
     "tokens",
     "writer_norms",
+    "writer_scale",
     "writers",
 ]

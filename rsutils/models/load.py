@@ -15,6 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from rsutils.errors import CourseError
 from rsutils.models import families, files
 from rsutils.models.arguments import shown
+from rsutils.models.properties import special
 from rsutils.models.weights import fold_and_centre
 
 
@@ -54,12 +55,14 @@ class ModelInfo:
     n_params: int
     folded: bool
     centred: bool
+    special: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         size = f"{self.shape}, {self.n_params / 1e6:.1f} M parameters"
         norms = "folded into their readers" if self.folded else "not folded"
         writers = "centred" if self.centred else "not centred"
-        return f"{self.name} ({self.source})\n{size}\nweights: norms {norms}, writers {writers}"
+        lines = [f"{self.name} ({self.source})", size, f"weights: norms {norms}, writers {writers}", *self.special]
+        return "\n".join(lines)
 
 
 def load_model(name: str | os.PathLike | None = None, *, processed: bool = True) -> TransformerBridge:
@@ -89,7 +92,7 @@ def load_model(name: str | os.PathLike | None = None, *, processed: bool = True)
     model = _read_model(place, name, config, processed)
     centred = processed and fold_and_centre(model)
     model.requires_grad_(False)
-    model.info = ModelInfo(name, place.source, _shape(model.cfg), n_params, processed, centred)
+    model.info = ModelInfo(name, place.source, _shape(model.cfg), n_params, processed, centred, tuple(special(model)))
     return model
 
 

@@ -17,9 +17,9 @@ TOKENS = torch.randint(0, 257, (1, 19), generator=torch.Generator().manual_seed(
 
 def dense(model, offset=0):
     """W_OV and W_QK of every head, multiplied out in float64, by label."""
-    turn = heads.rotation(model, offset).double()
     OV, QK = {}, {}
     for layer, block in enumerate(model.blocks):
+        turn = heads.rotation(model, offset, layer).double()
         W_Q, W_K, W_V, W_O = (getattr(block.attn, f"W_{x}").double() for x in "QKVO")
         for head in range(len(W_Q)):
             group = head * len(W_K) // len(W_Q)
@@ -89,16 +89,29 @@ def test_offset_matters_with_rotary_positions_only(model):
 
 @pytest.mark.parametrize("offset", [0, 1, 7])
 def test_rotation_gives_the_models_attention_scores(model, offset):
-    """With biases, and with the rotation for that distance, the factors give the scores the model computes."""
+    """With biases, and with the rotation for that distance, the factors give the scores the model computes.
+
+    Norms on queries and keys divide by one number a token, and a head (or all heads together).
+    """
+    attn = model.blocks[1].attn
+    divided = [name for name in ("q_norm", "k_norm") if name in attn.submodules]
     names = ["blocks.1.attn.hook_in", "blocks.1.attn.hook_attn_scores"]
-    _, cache = model.run_with_cache(TOKENS, names_filter=names)
-    x, attn = cache[names[0]][0], model.blocks[1].attn
+    scales = [f"blocks.1.attn.{name}.hook_scale" for name in divided]
+    _, cache = model.run_with_cache(TOKENS, names_filter=[*names, *scales])
+    x = cache[names[0]][0]
+    cap = getattr(model.cfg, "attn_scores_soft_cap", None) or 0
     for head in range(model.cfg.n_heads):
         group = head * len(attn.W_K) // len(attn.W_Q)
         query, key = x @ attn.W_Q[head], x @ attn.W_K[group]
         if attn.b_Q is not None:
             query, key = query + attn.b_Q[head], key + attn.b_K[group]
-        scores = query @ heads.rotation(model, offset) @ key.T / model.cfg.d_head**0.5
+        if divided:
+            query, key = (
+                u / cache[name][0].expand(-1, n, 1)[:, i] if cache[name].ndim == 4 else u / cache[name][0]
+                for u, name, n, i in zip((query, key), scales, (len(attn.W_Q), len(attn.W_K)), (head, group))
+            )
+        scores = query @ heads.rotation(model, offset, 1) @ key.T / model.cfg.d_head**0.5
+        scores = cap * (scores / cap).tanh() if cap > 0 else scores
         actual = cache[names[1]][0, head].diagonal(-offset)
         assert actual.std() > 0.1
         torch.testing.assert_close(scores.diagonal(-offset), actual, atol=2e-5, rtol=0)
