@@ -92,9 +92,7 @@ CONFIGS |= {
     "smollm3": transformers.SmolLM3Config(
         **UNSTATED_HEAD | {"hidden_size": 84}, no_rope_layers=[1, 0, 1, 1, 0], **SHARED, **PAD
     ),
-    "stablelm": transformers.StableLmConfig(
-        **UNSTATED_HEAD | {"hidden_size": 96}, use_qkv_bias=True, **SHARED, **PAD
-    ),
+    "stablelm": transformers.StableLmConfig(**UNSTATED_HEAD | {"hidden_size": 96}, use_qkv_bias=True, **SHARED, **PAD),
 }
 
 

@@ -167,6 +167,9 @@ def complete_blocks(model: TransformerBridge, family: Family) -> None:
             _own_norm(block, model.cfg)
         if family.where == "after":
             _no_norm(block, model.cfg)
+        # Where Hugging Face flattens batch and positions, TransformerLens restores them at some of the norm's hooks.
+        for hook in (block.ln2.hook_scale, block.ln2.hook_normalized):
+            hook.hook_conversion = hook.hook_conversion or block.ln2.hook_in.hook_conversion
         if family.norm == "LayerNorm":
             for linear in _reading(block):
                 if linear.bias is None:

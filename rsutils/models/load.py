@@ -177,7 +177,9 @@ def _shape(cfg) -> str:
     )
 
 
-def _read_model(place: files.Place, name: str, config: transformers.PretrainedConfig, processed: bool) -> TransformerBridge:
+def _read_model(
+    place: files.Place, name: str, config: transformers.PretrainedConfig, processed: bool
+) -> TransformerBridge:
     # Reading from disk takes a moment and needs no bar (downloads keep theirs), and the report on what does not fit
     # becomes one line below.
     verbosity = transformers.utils.logging.get_verbosity()

@@ -46,9 +46,7 @@ def special(model: TransformerBridge) -> list[str]:
         ),
         f"scores of attention are capped at {scores_cap:g}": scores_cap > 0,
         f"logits are capped at {cap:g}: what writes add to a logit is counted before the cap": cap > 0,
-        "some layers attend to near tokens alone": any(
-            0 < window(model, layer) < model.cfg.n_ctx for layer in layers
-        ),
+        "some layers attend to near tokens alone": any(0 < window(model, layer) < model.cfg.n_ctx for layer in layers),
         "some layers know no positions": any(
             not getattr(block.attn.original_component, "use_rope", True) for block in model.blocks
         ),
