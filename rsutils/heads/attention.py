@@ -203,8 +203,8 @@ def token_table(model: TransformerBridge, text: str, layer: int, head: int, circ
 
     ``"OV"``: row = attended token, column = token whose logit changes, relative to the vocabulary's mean and
     before the final norm. ``"QK"``: row = query, column = key one token behind, attention score before the
-    softmax and any norm on queries and keys. Embeddings are scaled to root mean square 1, as the norm before the head does; positions and
-    biases are left out.
+    softmax and any norm on queries and keys. Embeddings are scaled to root mean square 1, as the norm before the
+    head does; positions and biases are left out.
 
     Raises:
         CourseError: there is no such head or circuit, or the text is empty or too long.

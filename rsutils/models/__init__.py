@@ -3,7 +3,14 @@
 from rsutils.models.arguments import check_index, shown
 from rsutils.models.files import checkpoints, free_memory
 from rsutils.models.load import CHOICES, ModelInfo, check_ids, describe, load_model, tokens
-from rsutils.models.properties import beyond_attention, divide_by_writer_norms, special, window, writer_scale
+from rsutils.models.properties import (
+    beyond_attention,
+    divide_by_writer_norms,
+    special,
+    turns_halves,
+    window,
+    writer_scale,
+)
 from rsutils.models.weights import (
     attention_readers,
     fold_and_centre,
@@ -41,6 +48,7 @@ __all__ = [
     "shown",
     "special",
     "tokens",
+    "turns_halves",
     "window",
     "writer_norms",
     "writer_scale",

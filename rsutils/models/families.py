@@ -162,6 +162,7 @@ def complete_blocks(model: TransformerBridge, family: Family) -> None:
 
     Where attention and MLP share a norm, the MLP gets a copy; where the stream is read as it is, the norm does nothing.
     """
+    model.cfg.rmsnorm_uses_offset = False  # ``make_plain`` took it out
     for block in model.blocks:
         if family.one_norm:
             _own_norm(block, model.cfg)
@@ -196,6 +197,7 @@ def _reading(block: BlockBridge) -> list[nn.Linear]:
 
 def _add(block: BlockBridge, name: str, bridge: NormalizationBridge, norm: nn.Module) -> NormalizationBridge:
     bridge.set_original_component(norm)
+    bridge.eval()
     block.submodules[name] = bridge
     block.add_module(name, bridge)
     return bridge

@@ -19,11 +19,18 @@ def beyond_attention(model: TransformerBridge, layer: int) -> list[str]:
     said = {
         "normalises its queries and keys": bool(head_norms(model.blocks[layer])),
         f"caps its scores at {cap:g}": cap > 0,
-        f"looks {window(model, layer)} tokens back at most": window(model, layer) > 0,
+        f"looks {window(model, layer) - 1} tokens back at most": 0 < window(model, layer) < model.cfg.n_ctx,
         "turns neighbouring coordinates instead of halves": hasattr(attn, "embed_positions"),
         "does not turn its queries and keys": not getattr(attn, "use_rope", True),
     }
     return [what for what, is_so in said.items() if is_so]
+
+
+def turns_halves(model: TransformerBridge, layer: int) -> bool:
+    """Whether a layer turns queries and keys by halves, as ``hook_cos`` and ``hook_sin`` say."""
+    attn = model.blocks[layer].attn.original_component
+    is_rotary = model.cfg.positional_embedding_type == "rotary"
+    return is_rotary and getattr(attn, "use_rope", True) and not hasattr(attn, "embed_positions")
 
 
 def window(model: TransformerBridge, layer: int) -> int:
