@@ -120,8 +120,9 @@ def read_config(directory: Path, name: str) -> transformers.PretrainedConfig:
         raise CourseError(f"{shown(name)} has no config.json: {remedy}")
     stated = _read_json(file)
     model_type = stated.get("model_type") if isinstance(stated, dict) else None
-    if model_type not in FAMILIES:
-        why = f" ({IN_THE_WAY[model_type]})" if model_type in IN_THE_WAY else ""
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        reason = IN_THE_WAY.get(str(model_type))
+        why = f" ({reason})" if reason else ""
         raise CourseError(
             f"{shown(name)} is of type {shown(model_type)}{why}; the course reads decoder-only models: "
             f"{', '.join(FAMILIES)}"
