@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 import transformers
 from torch import nn
+from transformer_lens.conversion_utils.conversion_steps import BaseTensorConversion
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.generalized_components import (
     BlockBridge,
@@ -170,11 +171,30 @@ def complete_blocks(model: TransformerBridge, family: Family) -> None:
             _no_norm(block, model.cfg)
         # Where Hugging Face flattens batch and positions, TransformerLens restores them at some of the norm's hooks.
         for hook in (block.ln2.hook_scale, block.ln2.hook_normalized):
-            hook.hook_conversion = hook.hook_conversion or block.ln2.hook_in.hook_conversion
+            if inner := block.ln2.hook_in.hook_conversion:
+                hook.hook_conversion = _Restored(inner)
         if family.norm == "LayerNorm":
             for linear in _reading(block):
                 if linear.bias is None:
                     linear.bias = nn.Parameter(torch.zeros(linear.weight.shape[0]))
+
+
+class _Restored(BaseTensorConversion):
+    """A hook's conversion that hands back the very tensor it was given where nobody changed it.
+
+    TransformerLens's norms take another form returned for an edit and compute by another route, off by rounding.
+    """
+
+    def __init__(self, inner: BaseTensorConversion):
+        super().__init__()
+        self.inner = inner
+
+    def handle_conversion(self, input_value, *full_context):
+        self.given, self.shown = input_value, self.inner.handle_conversion(input_value)
+        return self.shown
+
+    def revert(self, input_value, *full_context):
+        return self.given if input_value is self.shown else self.inner.revert(input_value)
 
 
 def _children(root: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
