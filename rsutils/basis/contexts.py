@@ -76,7 +76,9 @@ def rotated(
             tensor.data = data
 
     def change() -> None:
-        own.update({part: [(t, t.data) for t in (*part.parameters(), *part.buffers())] for part in parts(model)})
+        for part in parts(model):
+            tensors = (*part.parameters(), *part.buffers())
+            own[part] = [(t, t.data) for t in tensors if t.is_floating_point()]  # others are masks
         for part in own:
             handles.append(part.register_forward_pre_hook(start))
             handles.append(part.register_forward_hook(end))
