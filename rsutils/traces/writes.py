@@ -239,16 +239,24 @@ def zero_ablated(found: Trace, name: str, position: int) -> Trace:
     if name not in found.names:
         raise CourseError(f"expected one of the writes {', '.join(found.names)}, got {shown(name)}: take one of these")
     position = check_index("position", position, len(found.labels))
-    layer, _, kind = name.partition("_")
-    hook_name = f"blocks.{layer}.hook_{kind}" if layer.isdigit() else f"hook_{name}"
 
     def cut(value, hook):
         value = value.clone()
         value[:, position] = 0
         return value
 
-    with found.model.hooks(fwd_hooks=[(hook_name, cut)]):
+    with found.model.hooks(fwd_hooks=[(hook_name(name), cut)]):
         return trace(found.model, found.tokens)
+
+
+def hook_name(write: str) -> str:
+    """TransformerLens's name of the activation that a write is.
+
+    >>> hook_name("0_attn_out"), hook_name("pos_embed")
+    ('blocks.0.hook_attn_out', 'hook_pos_embed')
+    """
+    layer, _, kind = write.partition("_")
+    return f"blocks.{layer}.hook_{kind}" if layer.isdigit() else f"hook_{write}"
 
 
 def _is_parallel(found: Trace) -> bool:
