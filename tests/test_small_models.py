@@ -1,4 +1,4 @@
-"""Every chapter runs on models of one and of two layers of each family, assertions live: a sentence, not a failure."""
+"""Every chapter runs on models of one or two layers of each family, assertions live: a sentence, not a failure."""
 
 import subprocess
 import sys
@@ -23,8 +23,13 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("n_layers", [1, 2])
-@pytest.mark.parametrize("family", shapes.CONFIGS)
+# Of one and of two layers the five forms that most models have; of the other families two layers, which is the most
+# that differs: local attention, norms after writers, constants.
+PLAIN = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")
+CASES = [(family, n_layers) for family in shapes.CONFIGS for n_layers in ((1, 2) if family in PLAIN else (2,))]
+
+
+@pytest.mark.parametrize("family, n_layers", CASES)
 def test_every_chapter_runs(family, n_layers, tmp_path, monkeypatch):
     directory = shapes.save(family, tmp_path / f"{family}-{n_layers}", n_layers)
     monkeypatch.setenv("RSUTILS_MODEL", str(directory))

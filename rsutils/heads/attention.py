@@ -240,8 +240,8 @@ def token_table(model: TransformerBridge, text: str, layer: int, head: int, circ
 
     ``"OV"``: row = attended token, column = token whose logit changes, relative to the vocabulary's mean and
     before the final norm. ``"QK"``: row = query, column = key one token behind, attention score before the
-    softmax. Embeddings are scaled to root mean square 1, as the norm before the head does; positions and
-    biases are left out.
+    softmax and any norm on queries and keys. Embeddings are scaled to root mean square 1, as the norm before the
+    head does; positions and biases are left out.
 
     Raises:
         CourseError: there is no such head or circuit, or the text is empty or too long.
@@ -256,7 +256,7 @@ def token_table(model: TransformerBridge, text: str, layer: int, head: int, circ
             logits = embedded @ attn.W_V[group] @ attn.W_O[head]
             values = logits @ model.W_U[:, ids] - (logits @ model.W_U.mean(dim=1))[:, None]
         case "QK":
-            queries = embedded @ attn.W_Q[head] @ rotation(model, offset=1)
+            queries = embedded @ attn.W_Q[head] @ rotation(model, 1, layer)
             values = queries @ (embedded @ attn.W_K[group]).T / model.cfg.d_head**0.5
         case _:
             raise CourseError(f"expected a circuit among OV, QK, got {shown(circuit)}: choose one of these")

@@ -12,7 +12,7 @@ import rsutils
 from rsutils import basis, compare, coupling, virtual
 from rsutils.compare import rank_correlation
 from rsutils.coupling import Reader, Writer, figures
-from rsutils.models import load_model, tokens
+from rsutils.models import load_model, tokens, writer_scale
 
 TEXTS = ("Anna gave the red ball to Tom.", "Why did the bird fly away?", "The opposite of hot is cold.")
 
@@ -130,7 +130,10 @@ def test_weighted_coupling_is_the_rms_of_what_varies_in_a_readers_input(model, m
     scale = torch.cat([cache[f"blocks.{layer}.ln2.hook_scale"][0, 1:] for cache in caches]).double().mean()
     into = coupling.destinations(model)[kinds * layer].weight.double()
     for source in (0, 1):
-        post = torch.cat([cache[f"blocks.{source}.mlp.hook_post"][0, 1:] for cache in caches]).double()
+        posts = [
+            cache[f"blocks.{source}.mlp.hook_post"] / writer_scale(model, cache, source, "mlp") for cache in caches
+        ]
+        post = torch.cat([each[0, 1:] for each in posts]).double()
         contribution = post @ model.blocks[source].mlp.W_out.double() @ into / scale
         rms = (contribution - contribution.mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
         assert measured.metric("weighted")[source + 1, kinds * layer] == pytest.approx(rms, rel=1e-4)
@@ -142,7 +145,13 @@ def test_weighted_needs_text_that_fits(small_models):
     assert "weighted" not in coupling.all_pairs(small_models["gpt2"]).metrics
 
 
-def test_centring_the_writers_changes_no_product_once_norms_are_folded(model, measured):
+@pytest.mark.parametrize(
+    "kind", ["gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "olmo", "opt", "phi", "qwen3", "stablelm"]
+)
+def test_centring_the_writers_changes_no_product_once_norms_are_folded(kind, small_models):
+    """Of the families whose writers hold no constants or gains."""
+    model = small_models[kind]
+    measured = coupling.all_pairs(model, TEXTS)
     plain = load_model(model.info.name, processed=False)
     half = coupling.measure(coupling.sources(plain), coupling.destinations(model), model.cfg.d_model)
     np.testing.assert_allclose(half.norm, measured.norm, rtol=2e-6)
