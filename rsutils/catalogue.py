@@ -6,6 +6,7 @@ from IPython.display import Markdown, display
 
 from rsutils import errors
 from rsutils.basis import exercises as basis
+from rsutils.causal import exercises as causal
 from rsutils.coupling import exercises as coupling
 from rsutils.heads import exercises as heads
 from rsutils.start import exercises as start
@@ -13,7 +14,7 @@ from rsutils.teaching import Exercise, Quiz, source, verdict
 from rsutils.traces import exercises as traces
 from rsutils.virtual import exercises as virtual
 
-CHAPTERS = {"00": start, "01": basis, "02": traces, "03": virtual, "04": coupling, "05": heads}
+CHAPTERS = {"00": start, "01": basis, "02": traces, "03": virtual, "04": coupling, "05": heads, "06": causal}
 EXERCISES = {e.id: e for chapter in CHAPTERS.values() for e in sorted(chapter.EXERCISES, key=lambda e: e.id)}
 
 
