@@ -248,7 +248,7 @@ def prediction(
         x=f"{mode}-composition, {metric}",
         y="change of the destination's attention (0 to 1)",
         labels=names,
-        alt=f"One point a pair. Spearman {rho:.2f}. Largest effect: {names[int(y[source, destination].argmax())]}.",
+        alt=f"One point a pair. Rank correlation {rho:.2f}. Largest effect: {names[int(y[source, destination].argmax())]}.",
     )
 
 
