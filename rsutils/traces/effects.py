@@ -1,4 +1,4 @@
-"""What each write is worth to an answer, over many prompts: attributed directly, or cut with a zero or a mean put in."""
+"""What each write is worth to an answer, over many prompts: attributed, or cut with a zero or a mean put in."""
 
 import copy
 from collections import defaultdict
@@ -99,5 +99,8 @@ class _LastToken:
             return self.gap - self._gap()
 
     def _gap(self) -> Float[Tensor, " prompt"]:
-        logits = self.model(self.last, past_key_values=copy.deepcopy(self.before), use_cache=True)[:, -1]
-        return (logits.gather(1, self.right) - logits.gather(1, self.wrong))[:, 0]
+        logits = []
+        keep = [("unembed.hook_out", lambda x, hook: logits.append(x[:, -1]))]  # before a cap, where a model has one
+        with self.model.hooks(fwd_hooks=keep):
+            self.model(self.last, past_key_values=copy.deepcopy(self.before), use_cache=True)
+        return (logits[0].gather(1, self.right) - logits[0].gather(1, self.wrong))[:, 0]
