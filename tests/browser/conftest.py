@@ -66,3 +66,11 @@ def lab(browser, tmp_path_factory):
     finally:
         server.terminate()
         server.wait(30)
+
+
+@pytest.fixture(scope="session")
+def context(browser):
+    """One context for all pages: each after the first has JupyterLab's own files in its cache."""
+    context = browser.new_context()
+    yield context
+    context.close()

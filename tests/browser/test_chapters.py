@@ -42,10 +42,11 @@ WATCH = """node => {
 
 
 @pytest.fixture(scope="module", params=CHAPTERS, ids=lambda path: path.stem)
-def chapter(lab, browser, request):
+def chapter(lab, context, request):
     """A chapter on a projector, the list of files open, with all its cells run."""
     address, _ = lab
-    page = browser.new_page(viewport=dict(width=1024, height=768))
+    page = context.new_page()
+    page.set_viewport_size(dict(width=1024, height=768))
     notebook = Notebook(page, address, request.param.name)
     notebook.ran = notebook.run_all()
     yield notebook
@@ -59,7 +60,7 @@ def saying(notebook, start: str) -> list[int]:
 
 
 def move(page, control) -> str | None:
-    """Move a control by one step, or its text by two words, with the keyboard alone; gives the key that takes it back."""
+    """Move a control by a step, or its text by two words, with the keyboard alone; gives the key that takes it back."""
     keyboard = page.keyboard
     handle, choice, box = (control.locator(part) for part in (".noUi-handle", "select", "input[type=text]"))
     if handle.count():
@@ -160,10 +161,12 @@ def test_the_quiz_judges_each_choice_and_counts_first_tries(chapter):
     for i in range(questions.count()):
         status = cell.get_by_role("status").nth(i)
         for j, option in enumerate(questions.nth(i).get_by_role("radio").all()):
+            before = status.text_content() if j else ""
             option.focus()
             chapter.page.keyboard.press(" ")
             playwright.expect(option).to_be_checked()
-            playwright.expect(status).not_to_be_empty()
+            playwright.expect(status).to_be_visible()
+            playwright.expect(status).not_to_have_text(before)
             if status.inner_text().startswith("Right."):
                 first_tries += j == 0
                 break
@@ -179,6 +182,7 @@ def test_an_exercise_goes_from_untried_by_a_named_mistake_to_right(chapter):
     said = chapter.type(index, f'rsutils.check("{e.id}", next(iter({answer}.mistakes.values())))')
     assert said.startswith(f"✗ {e.id}: {mistake}")
     assert chapter.type(index, f'rsutils.check("{e.id}", {answer}.solution)').startswith(f"✓ {e.id}: correct")
+    chapter.screenshot(f"{chapter.name}_exercise")
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
@@ -193,4 +197,5 @@ def test_on_a_projector_no_figure_is_cut_or_on_a_sheet_of_its_own(chapter, theme
     chapter.show_all()
     chapter.theme(theme)
     assert [figure for figure in chapter.figures() if figure["faults"]] == []
+    chapter.show(saying(chapter, "Explorer(")[0])
     chapter.screenshot(f"{chapter.name}_{theme}")

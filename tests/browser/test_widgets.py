@@ -40,12 +40,12 @@ FIGURE, EXPLORER, QUESTION, ANSWER = range(1, 5)
 
 
 @pytest.fixture(scope="module")
-def notebook(lab, browser):
+def notebook(lab, context):
     address, folder = lab
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
     made.metadata.kernelspec = dict(name="python3", display_name="Python 3", language="python")
     nbformat.write(made, folder / "widgets.ipynb")
-    page = browser.new_page(viewport=dict(width=1300, height=2200))
+    page = context.new_page()
     notebook = Notebook(page, address, "widgets.ipynb")
     yield notebook
     notebook.close()
