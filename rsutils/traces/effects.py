@@ -76,7 +76,7 @@ class _LastToken:
         self.wrong = torch.tensor([[pair.wrong] for pair in contrasts])
         self.before = DynamicCache()
         model(tokens[:, :-1], past_key_values=self.before, use_cache=True)
-        kept = {}
+        kept: dict[str, Tensor] = {}
 
         def keep(x, hook):
             kept[hook.name] = x
@@ -85,6 +85,7 @@ class _LastToken:
         with model.hooks(fwd_hooks=[(wanted, keep)]):
             self.gap = self._gap()
         cache = ActivationCache(kept, model)
+        self.names: list[str]
         writes, self.names = cache.decompose_resid(return_labels=True)
         self.writes: Float[Tensor, "write prompt d_model"] = writes[:, :, 0]
         self.scale: Float[Tensor, "prompt 1"] = cache["ln_final.hook_scale"][:, 0]
