@@ -75,10 +75,10 @@ FAMILIES = {
 IN_THE_WAY = {
     "bloom": "it adds to the scores a number for each distance (ALiBi), and normalises its embedding",
     "codegen": "it mixes queries, keys and values in one shuffled matrix",
-    "cohere": "it multiplies its logits, and its LayerNorm has no bias to fold",
+    "cohere": "it multiplies its logits, and its blocks run in parallel behind one LayerNorm without a bias",
     "falcon": "its heads share keys or add a number for each distance, depending on the version",
     "gemma3": "it sees images too; of Gemma 3 the course reads the models of text alone (gemma3_text)",
-    "gpt_bigcode": "all its heads share one key in a matrix of its own layout",
+    "gpt_bigcode": "its heads share one key and one value, in a matrix of its own layout",
     "gpt_oss": "its MLP sends each token to a few of many experts",
     "mamba": "it has no attention",
     "mixtral": "its MLP sends each token to a few of many experts",
@@ -102,7 +102,7 @@ def in_the_way(config: transformers.PretrainedConfig) -> str:
     if is_on("clip_qkv"):
         return "it cuts off large queries, keys and values"
     if is_on("qk_layernorm"):
-        return "each of its heads has a LayerNorm of its own on queries and keys"
+        return "its heads normalise queries and keys with a LayerNorm"
     if config.model_type == "stablelm" and is_on("use_parallel_residual"):
         return "it runs attention and MLP in parallel, as no other StableLM does"
     return ""

@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+import shapes
 import torch
 from transformer_lens import FactoredMatrix
 
@@ -56,6 +57,7 @@ def test_the_loop_and_transformer_lens_agree_with_the_grams(model, measured):
     assert measured.norm[1, -1] == pytest.approx(norm, rel=1e-5)
 
 
+@shapes.every_family
 def test_parts_are_the_models_own_weights_from_embedding_to_unembedding(model):
     sources, destinations = coupling.sources(model), coupling.destinations(model)
     kinds = 2 if model.cfg.gated_mlp else 1

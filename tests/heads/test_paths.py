@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+import shapes
 import torch
 
 import rsutils
@@ -24,6 +25,7 @@ def best(embedded):
     return ids, divmod(induction.argmax().item(), embedded.cfg.n_heads)
 
 
+@shapes.every_family
 def test_the_terms_add_up_to_the_preference_that_the_model_computes(model):
     """On every family: with biases, rotary positions, shared keys and parallel blocks."""
     ids = heads.repeated_tokens(model, length=11, batch=3)
