@@ -103,7 +103,7 @@ class Tail:
 
 
 @contextmanager
-def _seen(blocks: Sequence[torch.nn.Module], arguments: list[tuple[tuple, dict]]) -> Iterator[None]:
+def _seen(blocks: torch.nn.ModuleList, arguments: list[tuple[tuple, dict]]) -> Iterator[None]:
     """Keep what each block is called with beside the stream."""
 
     def keep(layer):
