@@ -1,22 +1,29 @@
 """Chapter 06: do the weights predict what happens when a line is cut?"""
 
+from rsutils.causal.ablations import WAYS, ablations
 from rsutils.causal.edges import direct_effects, total_effects
+from rsutils.causal.gradients import edge_attribution, node_attribution
 from rsutils.causal.metric import Median, logit_difference, median, normalised
 from rsutils.causal.parts import Part, readers, writers
 from rsutils.causal.prompts import Judged, Prompts, judge, names, offered, repeated
-from rsutils.causal.table import EdgeEffects
+from rsutils.causal.table import EdgeEffects, NodeEffects
 
 __all__ = [
+    "WAYS",
     "EdgeEffects",
     "Judged",
     "Median",
+    "NodeEffects",
     "Part",
     "Prompts",
+    "ablations",
     "direct_effects",
+    "edge_attribution",
     "judge",
     "logit_difference",
     "median",
     "names",
+    "node_attribution",
     "normalised",
     "offered",
     "readers",

@@ -54,28 +54,37 @@ class Attention:
         self.scores, self.pattern, self.scaling = at("attn_scores"), at("pattern"), scaling
         self._check()
 
-    def change(self, change: Float[Tensor, "prompt pos d_model"], norm: str) -> AttentionChange:
-        """What the heads make of a change of what they read."""
-        return self.changes(change)[norm]
-
     def changes(self, change: Float[Tensor, "prompt pos d_model"]) -> dict[str, AttentionChange]:
-        """The same under both norms, from one product with the weights."""
-        products = (change @ self.W).unflatten(-1, (-1, self.runs.model.cfg.d_head)).split(self.sizes, dim=2)
+        """What the heads make of a change of what they read, by norm."""
+        product = change @ self.W
         found = {}
         for norm, (keep, factor) in scalings(self.runs, self.reader, change).items():
-            q, k, v = (
-                product * factor[..., None] if keep is None else seen * keep[..., None] + product * factor[..., None]
-                for seen, product in zip(self.seen, products, strict=True)
-            )
-            q = self._heads_first(q, turned=True) * self.scaling
-            k = self._heads_first(k, turned=True)[:, self.group]
-            v = self._heads_first(v)[:, self.group]
+            q, k, v = self._shifts(product, keep, factor)
             found[norm] = AttentionChange(
                 (self.scores + q @ self.keys.mT).softmax(-1) - self.pattern,
                 (self.scores + self.queries @ k.mT).softmax(-1) - self.pattern,
                 self.pattern @ v,
             )
         return found
+
+    def shifts(
+        self, change: Float[Tensor, "prompt pos d_model"], keep: Tensor | None, factor: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Changes of the queries (rotated and scaled), the keys (rotated) and the values, one a query head."""
+        return self._shifts(change @ self.W, keep, factor)
+
+    def _shifts(self, product: Tensor, keep: Tensor | None, factor: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        shifts = []
+        products = product.unflatten(-1, (-1, self.runs.model.cfg.d_head)).split(self.sizes, dim=2)
+        for seen, of_change in zip(self.seen, products, strict=True):
+            shift = of_change * factor[..., None]
+            shifts.append(shift if keep is None else shift + seen * keep[..., None])
+        q, k, v = shifts
+        return (
+            self._heads_first(q, turned=True) * self.scaling,
+            self._heads_first(k, turned=True)[:, self.group],
+            self._heads_first(v)[:, self.group],
+        )
 
     def carried(self, change: AttentionChange, mode: str) -> Float[Tensor, "prompt head pos d_head"]:
         """What a change of one mode makes of ``z``."""
@@ -122,13 +131,25 @@ class MLP:
         products = [change @ W for W in self.weights]
         found: dict[str, dict[str, Tensor]] = {}
         for norm, (keep, factor) in scalings(self.runs, self.reader, change).items():
+            shifts = self._shifts(products, keep, factor)
             found[norm] = {}
-            for i, kind in enumerate(("in", "gate")[: len(self.weights)]):
-                seen = list(self.seen)
-                more = products[i] * factor
-                seen[i] = seen[i] + more if keep is None else seen[i] * (1 + keep) + more
+            for i, kind in enumerate(shifts):
+                seen = [x + shifts[kind] if i == j else x for j, x in enumerate(self.seen)]
                 found[norm][kind] = (self._post(seen) - self.post) @ self.W_out
         return found
+
+    def shifts(
+        self, change: Float[Tensor, "prompt pos d_model"], keep: Tensor | None, factor: Tensor
+    ) -> dict[str, Float[Tensor, "prompt pos d_mlp"]]:
+        """Changes of the pre-activations, by branch."""
+        return self._shifts([change @ W for W in self.weights], keep, factor)
+
+    def _shifts(self, products: list[Tensor], keep: Tensor | None, factor: Tensor) -> dict[str, Tensor]:
+        shifts = [
+            product * factor if keep is None else product * factor + seen * keep
+            for product, seen in zip(products, self.seen, strict=True)
+        ]
+        return dict(zip(("in", "gate"), shifts, strict=False))
 
     def _post(self, seen: list[Float[Tensor, "prompt pos d_mlp"]]) -> Float[Tensor, "prompt pos d_mlp"]:
         pre = [x + b for x, b in zip(seen, self.biases, strict=True)]
@@ -146,11 +167,14 @@ class Unembedding:
 
     def changes(self, change: Float[Tensor, "prompt pos d_model"]) -> dict[str, Float[Tensor, " prompt"]]:
         """By norm: how far the metric falls."""
-        found, product = {}, (change[:, -1:] * self.along).sum(-1, keepdim=True)
-        for norm, (keep, factor) in scalings(self.runs, self.reader, change).items():
-            more = product * factor[:, -1:]
-            found[norm] = -(more if keep is None else self.seen * keep[:, -1:] + more)[:, 0, 0]
-        return found
+        return {norm: self.fall(change, *how) for norm, how in scalings(self.runs, self.reader, change).items()}
+
+    def fall(
+        self, change: Float[Tensor, "prompt pos d_model"], keep: Tensor | None, factor: Tensor
+    ) -> Float[Tensor, " prompt"]:
+        """How far the metric falls when its norm does that."""
+        more = (change[:, -1:] * self.along).sum(-1, keepdim=True) * factor[:, -1:]
+        return -(more if keep is None else self.seen * keep[:, -1:] + more)[:, 0, 0]
 
 
 def scalings(
@@ -164,6 +188,15 @@ def scalings(
     d = _centred(runs, change, reader)
     live = (scale.square() + (d * (2 * x + d)).mean(-1, keepdim=True)).sqrt()
     return {"live": (scale / live - 1, 1 / live), "frozen": (None, 1 / scale)}
+
+
+def first_order(
+    runs: Runs, reader: Part, change: Float[Tensor, "prompt pos d_model"]
+) -> tuple[Float[Tensor, "prompt pos 1"], Float[Tensor, "prompt pos 1"]]:
+    """The live norm's two factors as if a change were small."""
+    x, scale = _centred(runs, runs.stream(reader), reader), runs.scale(reader)
+    along = (x * _centred(runs, change, reader)).mean(-1, keepdim=True)
+    return -along / scale.square(), 1 / scale
 
 
 def normed(runs: Runs, reader: Part) -> Float[Tensor, "prompt pos d_model"]:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.causal.changes import MLP, NORMS, Attention, Unembedding
-from rsutils.causal.metric import ROWS
+from rsutils.causal.metric import ROWS, difference
 from rsutils.causal.parts import MODES, Part, chosen, readers, writers
 from rsutils.causal.prompts import Prompts
 from rsutils.causal.runs import Runs, Tail, run_both
@@ -90,6 +90,11 @@ def total_effects(
     return _measured(model, prompts, corruption, sources, destinations, ("total", "normalised"), work, progress)
 
 
+def grouped(parts: list[Part]) -> list[list[Part]]:
+    """Readers that are measured together: the heads of a layer, an MLP's branches, the unembedding."""
+    return [list(group) for _, group in groupby(parts, key=lambda part: (part.layer, part.kind in MODES))]
+
+
 def _measured(
     model: TransformerBridge,
     prompts: Prompts,
@@ -106,7 +111,7 @@ def _measured(
     rows, columns = ({part.name: i for i, part in enumerate(parts)} for parts in (froms, tos))
     values = {name: np.full((len(froms), len(tos), len(prompts)), np.nan, np.float32) for name in metrics}
     step = max(1, TOKENS // prompts.tokens.shape[1])
-    groups = [list(group) for _, group in groupby(tos, key=lambda part: (part.layer, part.kind in MODES))]
+    groups = grouped(tos)
     heard = [[part for part in froms if group[0].hears(part)] for group in groups]
     starts, complete = range(0, len(prompts), step), True
     with tqdm(total=len(starts) * sum(map(len, heard)), disable=not progress, unit="source", leave=False) as bar:
@@ -161,7 +166,7 @@ def _total(runs: Runs, group: list[Part], tail: Tail) -> Callable[[Tensor], Floa
     if group[0].kind == "unembed":
         unembedding = Unembedding(runs, group[0])
         return lambda change: unembedding.changes(change)["live"][None]
-    layer, prompts = group[0].layer, runs.prompts
+    layer = group[0].layer
     if group[0].kind in ("in", "gate"):
         mlp = MLP(runs, group[0])
         return lambda change: _fall(runs, tail, layer, group, mlp.changes(change)["live"])
@@ -171,7 +176,6 @@ def _total(runs: Runs, group: list[Part], tail: Tail) -> Callable[[Tensor], Floa
         made = attention.changes(change)["live"]
         return _fall(runs, tail, layer, group, {mode: attention.carried(made, mode) for mode in MODES})
 
-    del prompts
     return measure
 
 
@@ -199,8 +203,8 @@ def _fall(
         name = f"blocks.{layer}." + ("attn.hook_z" if some[0].kind in MODES else "hook_mlp_out")
         logits = tail(layer, stream.repeat(len(some), 1, 1), [(name, push)])
         right, wrong = (each.repeat(len(some)) for each in (runs.prompts.right, runs.prompts.wrong))
-        patched = logits.gather(1, right[:, None]) - logits.gather(1, wrong[:, None])
-        falls.append(runs.clean_metric - patched.view(len(some), n))
+        patched = difference(logits, right, wrong).view(len(some), n)
+        falls.append(runs.clean_metric - patched)
     return torch.cat(falls)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32, Float64
 
-from rsutils.compare import Interval, ScoredPair, bootstrap
+from rsutils.compare import Interval, ScoredPair, bootstrap, rank_correlation
 from rsutils.errors import CourseError
 
 
@@ -110,3 +110,46 @@ class EdgeEffects:
         done, total = int(self.table().shape[0]), next(iter(self.values.values())).shape[-1]
         edges = f"{done} edges on {total} prompts of the {self.family} family"
         return f"{edges}." if self.complete else f"Interrupted: {edges} in part; what is missing is NaN."
+
+
+@dataclass(frozen=True)
+class NodeEffects:
+    """Effects of parts on each prompt, by way of measuring; NaN where an interrupted measurement did not get."""
+
+    model: str
+    family: str
+    parts: list[str]
+    values: dict[str, Float32[np.ndarray, "part prompt"]]
+    complete: bool = True
+
+    def effect(self, way: str) -> Float64[np.ndarray, " part"]:
+        """The mean over prompts, a part a number.
+
+        Raises:
+            CourseError: the parts were not measured so.
+        """
+        if way not in self.values:
+            raise CourseError(f"expected a way among {', '.join(self.values)}, got {way!r}: choose one of these")
+        return self.values[way].mean(axis=-1, dtype=np.float64)
+
+    def top(self, way: str, n: int = 10) -> list[tuple[str, float]]:
+        """The ``n`` parts with the largest effects by size, largest first; signs are kept.
+
+        Raises:
+            CourseError: the parts were not measured so, or ``n`` is below one.
+        """
+        if n < 1:
+            raise CourseError(f"expected one part or more, got n={n}: use 10")
+        values = self.effect(way)
+        order = np.argsort(-np.abs(values), kind="stable")[: min(n, int((~np.isnan(values)).sum()))]
+        return [(self.parts[i], float(values[i])) for i in order]
+
+    def table(self) -> pd.DataFrame:
+        """One row a part, one column a way."""
+        return pd.DataFrame({way: self.effect(way) for way in self.values}, index=self.parts)
+
+    def agreement(self) -> pd.DataFrame:
+        """Spearman's correlation of the sizes of the effects, every way with every other."""
+        sizes = {way: np.abs(self.effect(way)) for way in self.values}
+        rows = {a: {b: rank_correlation(x, y) for b, y in sizes.items()} for a, x in sizes.items()}
+        return pd.DataFrame(rows)
