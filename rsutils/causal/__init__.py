@@ -1,6 +1,6 @@
 """Chapter 06: do the weights predict what happens when a line is cut?"""
 
-from rsutils.causal.ablations import WAYS, ablations
+from rsutils.causal.ablations import WAYS, ablation_effects
 from rsutils.causal.edges import direct_effects, total_effects
 from rsutils.causal.gradients import edge_attribution, node_attribution
 from rsutils.causal.metric import Median, logit_difference, median, normalised
@@ -16,7 +16,7 @@ __all__ = [
     "NodeEffects",
     "Part",
     "Prompts",
-    "ablations",
+    "ablation_effects",
     "direct_effects",
     "edge_attribution",
     "judge",

@@ -27,7 +27,7 @@ WAYS = {
 
 
 @torch.no_grad()
-def ablations(
+def ablation_effects(
     model: TransformerBridge, prompts: Prompts, parts: list[str] | None = None, progress: bool = True
 ) -> NodeEffects:
     """How far the logit difference falls when one part's output is replaced, in each of the ways of ``WAYS``.
