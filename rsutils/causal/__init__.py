@@ -3,12 +3,13 @@
 from rsutils.causal.ablations import WAYS, ablation_effects
 from rsutils.causal.edges import direct_effects, total_effects
 from rsutils.causal.gradients import edge_attribution, node_attribution
-from rsutils.causal.metric import Median, logit_difference, median, normalised
-from rsutils.causal.parts import Part, readers, writers
+from rsutils.causal.metric import Median, difference, logit_difference, median, normalised
+from rsutils.causal.parts import MODES, Part, readers, writers
 from rsutils.causal.prompts import Judged, Prompts, judge, names, offered, repeated
 from rsutils.causal.table import EdgeEffects, NodeEffects
 
 __all__ = [
+    "MODES",
     "WAYS",
     "EdgeEffects",
     "Judged",
@@ -17,6 +18,7 @@ __all__ = [
     "Part",
     "Prompts",
     "ablation_effects",
+    "difference",
     "direct_effects",
     "edge_attribution",
     "judge",

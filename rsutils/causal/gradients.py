@@ -8,6 +8,7 @@ nothing; the mean of the slopes along the way from the clean to the corrupt embe
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -98,13 +99,13 @@ def _slopes(runs: Runs, names: list[str], steps: int) -> dict[str, Tensor]:
     for step in range(steps):
         nudges: dict[str, Tensor] = {}
 
-        def nudge(x, hook, name):
+        def nudge(x, hook, name, nudges=nudges):
             # What a hook is handed is a view that the model does not go on with; what it gives back, it does.
             nudges[name] = torch.zeros_like(x, requires_grad=True)
             return x + nudges[name]
 
         hooks: list[tuple[str, Callable]] = [("hook_embed", lambda x, hook, step=step: x + way * (step / steps))]
-        hooks += [(name, lambda x, hook, name=name: nudge(x, hook, name)) for name in names]
+        hooks += [(name, partial(nudge, name=name)) for name in names]
         with torch.enable_grad():
             logits = runs.model.run_with_hooks(prompts.tokens, fwd_hooks=hooks, use_cache=False)[:, -1]
             metric = difference(logits, prompts.right, prompts.wrong).sum()

@@ -11,7 +11,7 @@ MODES = ("Q", "K", "V")
 
 
 class Part(NamedTuple):
-    """A writer or a reader. ``time``: its place in the order in which a model runs; ``head`` is -1 where it has none."""
+    """A writer or a reader; ``time``: its place in the order in which a model runs; ``head``: -1 where it has none."""
 
     name: str
     kind: str
