@@ -7,17 +7,22 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "rsutils"
 WINGS = ["models", "drawing", "teaching", "compare"]
-CHAPTERS = ["start", "basis", "traces", "virtual", "coupling", "heads"]
+CHAPTERS = ["start", "basis", "traces", "virtual", "coupling", "heads", "causal"]
 DRAWS = {"figures.py", "attribution.py"}
 RUNS = {
     "Generator",
     "ablate_each_head",
+    "ablation_effects",
     "at_random",
     "attend",
     "cut_each_path",
+    "direct_effects",
+    "edge_attribution",
     "hooks",
     "load_model",
+    "logit_difference",
     "measured_weights",
+    "node_attribution",
     "null_scores",
     "path_patching",
     "patterns",
@@ -25,6 +30,7 @@ RUNS = {
     "run_with_cache",
     "run_with_hooks",
     "split_preference",
+    "total_effects",
     "zero_ablated",
 }
 MODULES = sorted(path for room in WINGS + CHAPTERS for path in (PACKAGE / room).glob("*.py"))

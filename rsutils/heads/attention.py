@@ -41,17 +41,26 @@ def repeated_tokens(
     Raises:
         CourseError: that is longer than the model's context, or there are too few tokens, or others than the model's.
     """
-    special, n_tokens = set(model.tokenizer.all_special_ids), min(model.cfg.d_vocab, len(model.tokenizer))
-    drawn_from = range(n_tokens) if among is None else sorted(set(among))
-    if not all(i in range(n_tokens) for i in drawn_from):
-        raise CourseError(f"expected token ids from 0 to {n_tokens - 1}, got {shown(drawn_from)}: take the model's own")
-    usable = torch.tensor([i for i in drawn_from if i not in special])
+    usable = usable_tokens(model, among)
     length = check_whole("a length", length, 2, min((model.cfg.n_ctx - 1) // 2, len(usable)))
     batch, seed = check_whole("a batch", batch, 1, 1000), check_whole("a seed", seed, 0, 2**63 - 1)
     generator = torch.Generator().manual_seed(seed)
     spans = torch.stack([usable[torch.randperm(len(usable), generator=generator)[:length]] for _ in range(batch)])
     bos = torch.full((batch, 1), model.tokenizer.bos_token_id)
     return torch.cat([bos, spans, spans], dim=1)
+
+
+def usable_tokens(model: TransformerBridge, among: Sequence[int] | None = None) -> Int[Tensor, " token"]:
+    """Every token that stands for text, or those ``among`` which they are to be; special tokens are left out.
+
+    Raises:
+        CourseError: some of these are not the model's.
+    """
+    special, n_tokens = set(model.tokenizer.all_special_ids), min(model.cfg.d_vocab, len(model.tokenizer))
+    drawn_from = range(n_tokens) if among is None else sorted(set(among))
+    if not all(i in range(n_tokens) for i in drawn_from):
+        raise CourseError(f"expected token ids from 0 to {n_tokens - 1}, got {shown(drawn_from)}: take the model's own")
+    return torch.tensor([i for i in drawn_from if i not in special])
 
 
 def patterns(

@@ -167,6 +167,9 @@ def complete_blocks(model: TransformerBridge, family: Family) -> None:
     Where attention and MLP share a norm, the MLP gets a copy; where the stream is read as it is, the norm does nothing.
     """
     model.cfg.rmsnorm_uses_offset = False  # ``make_plain`` took it out
+    for norm in model.modules():
+        if isinstance(norm, NormalizationBridge):
+            norm._uses_weight_offset_override = False  # else an edited scale brings it back
     for block in model.blocks:
         if family.one_norm:
             _own_norm(block, model.cfg)
