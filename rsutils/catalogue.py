@@ -36,7 +36,7 @@ def exercise(id: str) -> None:
     parts.append(("Solution", f"```python\n{source(e)}```"))
     # The blank lines make the inside of each fold Markdown: code in its font, the solution in colours.
     folded = "\n\n".join(f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" for title, body in parts)
-    display(Markdown(f"#### Exercise {e.id}: {e.title} {'★' * e.stars}{'☆' * (3 - e.stars)}\n\n{e.task}\n\n{folded}"))
+    display(Markdown(f"### Exercise {e.id}: {e.title} {'★' * e.stars}{'☆' * (3 - e.stars)}\n\n{e.task}\n\n{folded}"))
 
 
 def check(id: Any, answer: Any, *, strict: bool | None = None) -> None:

@@ -97,7 +97,7 @@ def body(notebook: nbformat.NotebookNode, kept: Collection[str]) -> str:
 
 
 def nested(text: str) -> str:
-    """The headings without a skipped level: an exercise's is of the fourth, wherever it stands."""
+    """The headings without a skipped level, whatever the cells bring."""
     level = 1
 
     def heading(match: re.Match) -> str:

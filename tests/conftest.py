@@ -1,5 +1,6 @@
 """Shared fixtures: no test reaches the network, and small random models are made once a run."""
 
+import shutil
 import socket
 from collections.abc import Mapping
 
@@ -64,9 +65,9 @@ def small_models(directories):
     return OnDemand(shapes.CONFIGS, lambda kind: rsutils.load_model(directories[kind]))
 
 
-@pytest.fixture(params=list(shapes.CONFIGS))
+@pytest.fixture(params=shapes.UNLIKE)
 def model(request, small_models):
-    """Each small random model in turn."""
+    """The small random models that differ most, in turn; ``shapes.every_family`` gives a test all of them."""
     return small_models[request.param]
 
 
@@ -74,3 +75,16 @@ def model(request, small_models):
 def embedded():
     """The embedded model; shared, so a test must not write to it."""
     return rsutils.load_model("embedded")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, without a window or a profile of the tester's."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium or Chrome was found")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()

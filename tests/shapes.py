@@ -6,6 +6,7 @@ The default initialisation (gain 1, bias 0) would let a test pass without any fo
 import copy
 from pathlib import Path
 
+import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -94,6 +95,10 @@ CONFIGS |= {
     ),
     "stablelm": transformers.StableLmConfig(**UNSTATED_HEAD | {"hidden_size": 96}, use_qkv_bias=True, **SHARED, **PAD),
 }
+# What sets families apart is in these: learned positions; parallel blocks; RMSNorm, a gate and shared keys; norms at
+# both sides, caps and local attention; norms after writers and on queries and keys; neighbouring pairs and one norm.
+UNLIKE = ("gpt2", "gpt_neox", "llama", "gemma2", "olmo2", "gptj")
+every_family = pytest.mark.parametrize("model", CONFIGS, indirect=True)
 
 
 def byte_tokenizer() -> transformers.PreTrainedTokenizerFast:

@@ -81,7 +81,8 @@ def untrained(model: TransformerBridge, seed: int = 0) -> AbstractContextManager
     Raises:
         CourseError: the model is rotated or untrained already.
     """
-    width = model.original_model.config.initializer_range
+    hf_model: Any = model.original_model
+    width = hf_model.config.initializer_range
     generator = torch.Generator()
     seeds = {part: seed + 1000 * i for i, part in enumerate(parts(model))}
 

@@ -13,9 +13,10 @@ from rsutils.causal.metric import difference
 from rsutils.causal.parts import Part, is_parallel
 from rsutils.causal.prompts import Prompts
 from rsutils.errors import CourseError
+from rsutils.models import writer_norms
 
 WRITTEN = ("hook_embed", "hook_pos_embed", "attn.hook_z", "hook_mlp_out")
-READ = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_cos", "attn.hook_sin", "attn.hook_attn_scores")
+READ = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_cos", "attn.hook_sin")
 STREAM = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_scale", "attn.hook_pattern")
 
 
@@ -65,12 +66,17 @@ def run_both(model: TransformerBridge, prompts: Prompts, corruption: str = "fres
     """Run the prompts and their corruption and keep what the algebra of edges needs.
 
     Raises:
-        CourseError: there is no such corruption, or the model's norms are not folded.
+        CourseError: there is no such corruption, or the model's norms are not folded or stand after its writers.
     """
     if not model.info.folded:
         raise CourseError(
             "expected a model whose norms are folded into its readers, got one as it is stored: "
             "load it with load_model(name)"
+        )
+    if any(map(writer_norms, model.blocks)):
+        raise CourseError(
+            "expected a model whose writers write to the stream as they are, got one with norms after them: measure "
+            "another model, or remove whole parts with ablation_effects"
         )
     tokens = prompts.corrupt(corruption)
     clean, clean_logits = _cached(model, prompts.tokens, (*WRITTEN, *READ, *STREAM))

@@ -10,6 +10,7 @@ in ``rsutils.models.properties``.
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import transformers
@@ -74,10 +75,10 @@ FAMILIES = {
 IN_THE_WAY = {
     "bloom": "it adds to the scores a number for each distance (ALiBi), and normalises its embedding",
     "codegen": "it mixes queries, keys and values in one shuffled matrix",
-    "cohere": "it multiplies its logits, and its LayerNorm has no bias to fold",
+    "cohere": "it multiplies its logits, and its blocks run in parallel behind one LayerNorm without a bias",
     "falcon": "its heads share keys or add a number for each distance, depending on the version",
     "gemma3": "it sees images too; of Gemma 3 the course reads the models of text alone (gemma3_text)",
-    "gpt_bigcode": "all its heads share one key in a matrix of its own layout",
+    "gpt_bigcode": "its heads share one key and one value, in a matrix of its own layout",
     "gpt_oss": "its MLP sends each token to a few of many experts",
     "mamba": "it has no attention",
     "mixtral": "its MLP sends each token to a few of many experts",
@@ -101,7 +102,7 @@ def in_the_way(config: transformers.PretrainedConfig) -> str:
     if is_on("clip_qkv"):
         return "it cuts off large queries, keys and values"
     if is_on("qk_layernorm"):
-        return "each of its heads has a LayerNorm of its own on queries and keys"
+        return "its heads normalise queries and keys with a LayerNorm"
     if config.model_type == "stablelm" and is_on("use_parallel_residual"):
         return "it runs attention and MLP in parallel, as no other StableLM does"
     return ""
@@ -118,7 +119,7 @@ def make_plain(hf_model: transformers.PreTrainedModel) -> None:
             norm = nn.RMSNorm(module.weight.shape, eps=module.eps)
             norm.weight.data = 1 + module.weight.data
             setattr(parent, name, norm)
-        elif hasattr(module, "offset") and isinstance(module, nn.Embedding):
+        elif hasattr(module, "offset") and kind.endswith("Embedding"):
             module.weight = nn.Parameter(module.weight[module.offset :].detach().clone())
             module.num_embeddings, module.offset = len(module.weight), 0
         elif kind == "GPTNeoSelfAttention":
@@ -132,14 +133,16 @@ def fold_constants(hf_model: transformers.PreTrainedModel) -> None:
     The embedding and the unembedding have weights of their own by now.
     """
     config = hf_model.config
-    embed, unembed = hf_model.get_input_embeddings(), hf_model.get_output_embeddings()
+    embed: Any = hf_model.get_input_embeddings()
+    unembed: Any = hf_model.get_output_embeddings()
+    base: Any = hf_model.base_model
     if hasattr(embed, "embed_scale"):
         embed.weight *= embed.embed_scale
         embed.embed_scale.fill_(1.0)
         embed.scalar_embed_scale = 1.0
-    if hasattr(hf_model.base_model, "embedding_multiplier"):
-        embed.weight *= hf_model.base_model.embedding_multiplier
-        hf_model.base_model.embedding_multiplier = config.embedding_multiplier = 1.0
+    if hasattr(base, "embedding_multiplier"):
+        embed.weight *= base.embedding_multiplier
+        base.embedding_multiplier = config.embedding_multiplier = 1.0
     if hasattr(config, "logits_scaling"):
         unembed.weight /= config.logits_scaling
         config.logits_scaling = 1.0
@@ -164,6 +167,9 @@ def complete_blocks(model: TransformerBridge, family: Family) -> None:
     Where attention and MLP share a norm, the MLP gets a copy; where the stream is read as it is, the norm does nothing.
     """
     model.cfg.rmsnorm_uses_offset = False  # ``make_plain`` took it out
+    for norm in model.modules():
+        if isinstance(norm, NormalizationBridge):
+            norm._uses_weight_offset_override = False  # else an edited scale brings it back
     for block in model.blocks:
         if family.one_norm:
             _own_norm(block, model.cfg)
@@ -197,12 +203,12 @@ class _Restored(BaseTensorConversion):
         return self.given if input_value is self.shown else self.inner.revert(input_value)
 
 
-def _children(root: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
+def _children(root: nn.Module) -> Iterator[tuple[Any, str, Any]]:
     """Every module below ``root`` with its parent and its name there; the list is made first, for it may change."""
     return iter([(parent, name, child) for parent in root.modules() for name, child in parent.named_children()])
 
 
-def _divide_scores(attn: nn.Module) -> None:
+def _divide_scores(attn: Any) -> None:
     """Scores that are not divided by ``sqrt(d_head)`` are from now on, and the queries are that much larger."""
     attn.q_proj.weight.data *= attn.head_dim**0.5
     inner = attn._attn

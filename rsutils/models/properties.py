@@ -30,7 +30,7 @@ def turns_halves(model: TransformerBridge, layer: int) -> bool:
     """Whether a layer turns queries and keys by halves, as ``hook_cos`` and ``hook_sin`` say."""
     attn = model.blocks[layer].attn.original_component
     is_rotary = model.cfg.positional_embedding_type == "rotary"
-    return is_rotary and getattr(attn, "use_rope", True) and not hasattr(attn, "embed_positions")
+    return is_rotary and bool(getattr(attn, "use_rope", True)) and not hasattr(attn, "embed_positions")
 
 
 def window(model: TransformerBridge, layer: int) -> int:

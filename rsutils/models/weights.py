@@ -7,6 +7,7 @@ within the 2 GB of a Binder session.
 
 from functools import partial
 from types import MethodType
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -156,7 +157,7 @@ def fold_into_makers(norm: NormalizationBridge, made: list[Tensor]) -> None:
     for W in made:
         # A norm over one head has d_head gains for every head, one over all heads has its own for each.
         W *= gain.reshape(-1, *[1] * (W.ndim - 2), W.shape[-1]) if len(gain) != W.shape[-1] else gain
-    component = norm.original_component
+    component: Any = norm.original_component
     eps = component.eps if hasattr(component, "eps") else component.variance_epsilon
     component.weight.copy_(1 / gain)
     vars(norm)["forward"] = MethodType(partial(_divide, eps=eps), norm)  # as usual it would land on the module it wraps

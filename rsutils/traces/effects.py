@@ -1,4 +1,4 @@
-"""What each write is worth to an answer, over many prompts: attributed directly, or cut with a zero or a mean put in."""
+"""What each write is worth to an answer, over many prompts: attributed, or cut with a zero or a mean put in."""
 
 import copy
 from collections import defaultdict
@@ -76,7 +76,7 @@ class _LastToken:
         self.wrong = torch.tensor([[pair.wrong] for pair in contrasts])
         self.before = DynamicCache()
         model(tokens[:, :-1], past_key_values=self.before, use_cache=True)
-        kept = {}
+        kept: dict[str, Tensor] = {}
 
         def keep(x, hook):
             kept[hook.name] = x
@@ -85,6 +85,7 @@ class _LastToken:
         with model.hooks(fwd_hooks=[(wanted, keep)]):
             self.gap = self._gap()
         cache = ActivationCache(kept, model)
+        self.names: list[str]
         writes, self.names = cache.decompose_resid(return_labels=True)
         self.writes: Float[Tensor, "write prompt d_model"] = writes[:, :, 0]
         self.scale: Float[Tensor, "prompt 1"] = cache["ln_final.hook_scale"][:, 0]
@@ -99,5 +100,8 @@ class _LastToken:
             return self.gap - self._gap()
 
     def _gap(self) -> Float[Tensor, " prompt"]:
-        logits = self.model(self.last, past_key_values=copy.deepcopy(self.before), use_cache=True)[:, -1]
-        return (logits.gather(1, self.right) - logits.gather(1, self.wrong))[:, 0]
+        logits = []
+        keep = [("unembed.hook_out", lambda x, hook: logits.append(x[:, -1]))]  # before a cap, where a model has one
+        with self.model.hooks(fwd_hooks=keep):
+            self.model(self.last, past_key_values=copy.deepcopy(self.before), use_cache=True)
+        return (logits[0].gather(1, self.right) - logits[0].gather(1, self.wrong))[:, 0]

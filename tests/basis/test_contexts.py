@@ -1,4 +1,4 @@
-"""``rotated``, ``untrained``, ``unfolded`` and ``rms_norms`` leave a model as they found it, whatever happens inside and wherever."""
+"""``rotated``, ``untrained``, ``unfolded`` and ``rms_norms`` leave a model as they found it, whatever happens."""
 
 import sys
 from contextlib import ExitStack, suppress

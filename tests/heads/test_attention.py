@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import shapes
 import torch
 from transformer_lens import head_detector
 
@@ -30,6 +31,7 @@ def test_too_long_a_span_gets_one_line(small_models):
         heads.repeated_tokens(small_models["llama"], 31)
 
 
+@shapes.every_family
 def test_attend_gives_patterns_and_the_loss_on_the_second_copy(model, ids):
     pattern, loss = heads.attend(model, ids)
     assert pattern.shape == (model.cfg.n_layers, 3, model.cfg.n_heads, 2 * LENGTH + 1, 2 * LENGTH + 1)

@@ -89,6 +89,7 @@ def test_offset_matters_with_rotary_positions_only(model):
     assert (np.nanmax(np.abs(near - far)) > 1e-3) == is_rotary
 
 
+@shapes.every_family
 @pytest.mark.parametrize("offset", [0, 1, 7])
 def test_rotation_gives_the_models_attention_scores(model, offset):
     """With biases, and with the rotation for that distance, the factors give the scores the model computes.
@@ -121,6 +122,7 @@ def test_rotation_gives_the_models_attention_scores(model, offset):
         torch.testing.assert_close(scores.diagonal(-offset), actual, atol=2e-5, rtol=0)
 
 
+@shapes.every_family
 def test_rotations_give_the_models_patterns(model):
     """All distances at once, within the layer's window, where no norm comes between."""
     for layer, block in enumerate(model.blocks):

@@ -48,6 +48,7 @@ def test_weights_are_those_of_compatibility_mode(kind, directories, small_models
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=1e-6, rtol=0, msg=name)
 
 
+@shapes.every_family
 def test_norms_are_folded_and_layernorm_writers_centred(model):
     for norm, _ in models.norms(model):
         assert torch.equal(norm.weight, torch.ones_like(norm.weight))

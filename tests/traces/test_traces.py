@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import shapes
 import torch
 from transformer_lens.tools.analysis import direct_logit_attribution, logit_lens
 
@@ -142,6 +143,7 @@ def test_contrast_goes_on_to_the_first_token_that_differs(small_models):
             traces.contrast(model, "gave to", *answers)
 
 
+@shapes.every_family
 def test_transformerlens_attribution_and_lens_agree_with_the_writes(model):
     pair = traces.contrast(model, "to", " Mary", " John")
     found = traces.trace(model, pair.tokens)

@@ -1,6 +1,7 @@
 """The ledger closes on every architecture, down to single neurons, and effects are what direct computation gives."""
 
 import pytest
+import shapes
 import torch
 
 import rsutils
@@ -17,6 +18,7 @@ def run(model):
     return virtual.record(model, TEXT)
 
 
+@shapes.every_family
 def test_terms_and_bias_sum_to_the_models_own_pre_activation(model, run):
     for layer in range(model.cfg.n_layers):
         for reader in virtual.reader_names(model):
