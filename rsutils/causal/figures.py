@@ -92,7 +92,8 @@ def slopes(truth: Values, estimates: dict[str, Values], names: list[str]) -> Fig
         y="by slope: " + UNITS["total"],
         groups=[name for name in estimates for _ in truth],
         alt="; ".join(
-            f"{name}: rank correlation {rank_correlation(each, truth):.2f}" for name, each in estimates.items()
+            f"{name}: rank correlation {rank_correlation(np.asarray(each), truth):.2f}"
+            for name, each in estimates.items()
         ),
     )
 

@@ -106,7 +106,9 @@ def _slopes(runs: Runs, names: list[str], steps: int) -> dict[str, Tensor]:
             nudges[name] = torch.zeros_like(x, requires_grad=True)
             return x + nudges[name]
 
-        hooks: list[tuple[str, Callable]] = [("hook_embed", lambda x, hook, step=step: x + way * (step / steps))]
+        hooks: list[tuple[str | Callable, Callable]] = [
+            ("hook_embed", lambda x, hook, step=step: x + way * (step / steps))
+        ]
         hooks += [(name, partial(nudge, name=name)) for name in names]
         with torch.enable_grad():
             logits = runs.model.run_with_hooks(prompts.tokens, fwd_hooks=hooks, use_cache=False)[:, -1]
