@@ -10,12 +10,13 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 from transformers.activations import ACT2FN
 
 from rsutils.causal.parts import Part
 from rsutils.causal.runs import Runs
 from rsutils.errors import CourseError
-from rsutils.models import attention_readers, beyond_attention, kv_heads, mlp_readers, turns_halves
+from rsutils.models import attention_readers, beyond_attention, kv_heads, mlp_readers, turns_halves, writer_norms
 
 NORMS = ("live", "frozen")
 
@@ -109,10 +110,20 @@ class Attention:
             raise CourseError("expected attention that queries and keys rebuild, got another: measure another model")
 
 
+def in_the_way(model: TransformerBridge) -> str:
+    """What keeps this algebra from a model's edges, as a clause; empty for most models."""
+    if any(map(writer_norms, model.blocks)):
+        return "norms stand after its writers"
+    return next((f"its attention {more[0]}" for i in range(model.cfg.n_layers) if (more := _unknown(model, i))), "")
+
+
+def _unknown(model: TransformerBridge, layer: int) -> list[str]:
+    """What attention does beyond the algebra of changes; a near window is in the mask."""
+    return [what for what in beyond_attention(model, layer) if not what.startswith(("looks", "does not turn"))]
+
+
 def _refuse_what_is_unknown(runs: Runs, layer: int) -> None:
-    """One sentence for attention that does more than the algebra of changes knows; a near window is in the mask."""
-    known = ("looks", "does not turn")
-    if more := [what for what in beyond_attention(runs.model, layer) if not what.startswith(known)]:
+    if more := _unknown(runs.model, layer):
         raise CourseError(
             f"expected attention by queries and keys alone, got one that {more[0]}: measure another model, or remove "
             "whole parts with ablation_effects"
