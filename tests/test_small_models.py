@@ -23,10 +23,9 @@ for path in sys.argv[1:]:
 """
 
 
-# Of one and of two layers the five forms that most models have; of the other families two layers, which is the most
-# that differs: local attention, norms after writers, constants.
-PLAIN = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")
-CASES = [(family, n_layers) for family in shapes.CONFIGS for n_layers in ((1, 2) if family in PLAIN else (2,))]
+# One layer in two forms, since that is where chapters say what they leave out; two layers, which have everything, of
+# each family. Chapter 06 takes as long as the others together: it runs where families differ most.
+CASES = [("gpt2", 1), ("llama", 1), *((family, 2) for family in shapes.CONFIGS)]
 
 
 @pytest.mark.parametrize("family, n_layers", CASES)
@@ -34,6 +33,9 @@ def test_every_chapter_runs(family, n_layers, tmp_path, monkeypatch):
     directory = shapes.save(family, tmp_path / f"{family}-{n_layers}", n_layers)
     monkeypatch.setenv("RSUTILS_MODEL", str(directory))
     monkeypatch.setenv("RSUTILS_STRICT", "1")
+    monkeypatch.setenv("RSUTILS_HOME", str(tmp_path))
     notebooks = sorted(map(str, (ROOT / "notebooks").glob("*.ipynb")))
+    if family not in shapes.UNLIKE:
+        notebooks = [path for path in notebooks if "06_causal" not in path]
     done = subprocess.run([sys.executable, "-c", RUN, *notebooks], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr.splitlines()[-1]

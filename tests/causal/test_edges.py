@@ -137,3 +137,11 @@ def test_a_family_that_is_not_covered_says_why_in_one_line(uncovered):
             measure(model, prompts, destinations=["L1H0 Q"], progress=False)
     removed = causal.ablation_effects(model, prompts, ["L0H1"], progress=False)
     assert np.abs(removed.values["zero"]).max() > 0
+
+
+def test_nothing_is_in_the_way_of_the_covered_families(model):
+    assert causal.in_the_way(model) == ""
+
+
+def test_what_is_in_the_way_is_known_before_anything_is_measured(uncovered):
+    assert causal.in_the_way(uncovered[0])
