@@ -314,5 +314,5 @@ def test_explorer_redraws_the_map(measured):
         source=[*figures.WHOLE, *measured.sources],
     )
     assert "z is largest from" in explorer.set(metric="z").static().words
-    assert "of mlp 1 is to" in explorer.set(source="mlp 1").static().words
+    assert "of mlp 1 is largest to" in explorer.set(source="mlp 1").static().words
     assert explorer.set(source="MLPs only").static().data[0].z.shape == coupling.mlps(measured).z.shape
