@@ -35,10 +35,7 @@ class Runs:
     def change(self, writer: Part) -> Float[Tensor, "prompt pos d_model"]:
         """What the corruption changes in a writer's output."""
         name = writer_hook(writer)
-        change = self.corrupt[name] - self.clean[name]
-        if writer.kind != "head":
-            return change
-        return change[:, :, writer.head] @ self.model.blocks[writer.layer].attn.W_O[writer.head]
+        return of_writer(self.model, writer, self.corrupt[name] - self.clean[name])
 
     def stream(self, reader: Part) -> Float[Tensor, "prompt pos d_model"]:
         """What a reader reads in the clean run, before its norm."""
@@ -49,9 +46,7 @@ class Runs:
 
     def scale(self, reader: Part) -> Float[Tensor, "prompt pos 1"]:
         """By what the reader's norm divides in the clean run."""
-        if reader.kind == "unembed":
-            return self.clean["ln_final.hook_scale"]
-        return self.clean[f"blocks.{reader.layer}.ln{2 if reader.kind in ('in', 'gate') else 1}.hook_scale"]
+        return self.clean[scale_hook(reader)]
 
 
 def writer_hook(writer: Part) -> str:
@@ -59,6 +54,18 @@ def writer_hook(writer: Part) -> str:
     if writer.layer < 0:
         return f"hook_{writer.kind}"
     return f"blocks.{writer.layer}." + ("attn.hook_z" if writer.kind == "head" else "hook_mlp_out")
+
+
+def scale_hook(reader: Part) -> str:
+    """TransformerLens's name of what a reader's norm divides by."""
+    if reader.kind == "unembed":
+        return "ln_final.hook_scale"
+    return f"blocks.{reader.layer}.ln{2 if reader.kind in ('in', 'gate') else 1}.hook_scale"
+
+
+def of_writer(model: TransformerBridge, writer: Part, x: Tensor) -> Float[Tensor, "prompt pos d_model"]:
+    """What a writer adds to the stream, from ``x`` at its ``writer_hook``: a head's own ``z`` goes through its W_O."""
+    return x[:, :, writer.head] @ model.blocks[writer.layer].attn.W_O[writer.head] if writer.kind == "head" else x
 
 
 @torch.no_grad()
