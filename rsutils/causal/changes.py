@@ -119,7 +119,8 @@ def in_the_way(model: TransformerBridge) -> str:
 
 def _unknown(model: TransformerBridge, layer: int) -> list[str]:
     """What attention does beyond the algebra of changes; a near window is in the mask."""
-    return [what for what in beyond_attention(model, layer) if not what.startswith(("looks", "does not turn"))]
+    known = ("window", "no turns")
+    return [sentence for what, sentence in beyond_attention(model, layer).items() if what not in known]
 
 
 def _refuse_what_is_unknown(runs: Runs, layer: int) -> None:

@@ -10,20 +10,22 @@ from transformer_lens.model_bridge import TransformerBridge
 from rsutils.models.weights import head_norms, writer_norms
 
 
-def beyond_attention(model: TransformerBridge, layer: int) -> list[str]:
+def beyond_attention(model: TransformerBridge, layer: int) -> dict[str, str]:
     """What a layer's attention does besides ``softmax(q @ k.T / sqrt(d_head))`` on queries and keys turned in halves.
 
-    Each as the rest of a sentence that begins with "this layer"; none for most models.
+    By what it is (``"head norms"``, ``"cap"``, ``"window"``, ``"pairs"``, ``"no turns"``), each as the rest of a
+    sentence that begins with "this layer"; none for most models.
     """
     attn, cap = model.blocks[layer].attn.original_component, _cap(model, "attn_scores_soft_cap")
+    near = window(model, layer)
     said = {
-        "normalises its queries and keys": bool(head_norms(model.blocks[layer])),
-        f"caps its scores at {cap:g}": cap > 0,
-        f"looks {window(model, layer) - 1} tokens back at most": 0 < window(model, layer) < model.cfg.n_ctx,
-        "turns neighbouring coordinates instead of halves": hasattr(attn, "embed_positions"),
-        "does not turn its queries and keys": not getattr(attn, "use_rope", True),
+        "head norms": ("normalises its queries and keys", bool(head_norms(model.blocks[layer]))),
+        "cap": (f"caps its scores at {cap:g}", cap > 0),
+        "window": (f"looks {near - 1} tokens back at most", 0 < near < model.cfg.n_ctx),
+        "pairs": ("turns neighbouring coordinates instead of halves", hasattr(attn, "embed_positions")),
+        "no turns": ("does not turn its queries and keys", not getattr(attn, "use_rope", True)),
     }
-    return [what for what, is_so in said.items() if is_so]
+    return {what: sentence for what, (sentence, is_so) in said.items() if is_so}
 
 
 def turns_halves(model: TransformerBridge, layer: int) -> bool:
