@@ -16,7 +16,15 @@ from transformers.activations import ACT2FN
 from rsutils.causal.parts import Part
 from rsutils.causal.runs import Runs
 from rsutils.errors import CourseError
-from rsutils.models import attention_readers, beyond_attention, kv_heads, mlp_readers, turns_halves, writer_norms
+from rsutils.models import (
+    attention_readers,
+    beyond_attention,
+    kv_heads,
+    mlp_readers,
+    rotate_halves,
+    turns_halves,
+    writer_norms,
+)
 
 NORMS = ("live", "frozen")
 
@@ -98,10 +106,8 @@ class Attention:
         x = x.transpose(1, 2)
         if not turned or self.cos_sin is None:
             return x
-        cos, sin = (each[:, None] for each in self.cos_sin)
-        rotary, rest = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
-        first, second = rotary.chunk(2, dim=-1)
-        return torch.cat([rotary * cos + torch.cat([-second, first], dim=-1) * sin, rest], dim=-1)
+        cos, sin = self.cos_sin
+        return rotate_halves(x, cos[:, None], sin[:, None])
 
     def _check(self) -> None:
         """Refuse attention that its queries and keys do not rebuild: it has a part that this algebra does not know."""

@@ -14,7 +14,7 @@ from rsutils import compare
 from rsutils.compare import DepthMap, PairScores, z_scores
 from rsutils.errors import CourseError
 from rsutils.heads.arguments import MODES, check_mode, check_whole
-from rsutils.models import check_index, kv_heads, n_directions, shown
+from rsutils.models import check_index, kv_heads, n_directions, rotate_halves, shown
 
 ROWS = 64  # of the Gram matrices that are held at a time
 
@@ -129,9 +129,7 @@ def rotation(model: TransformerBridge, offset: int, layer: int = 0) -> Float[Ten
     rotary_emb = model.rotary_emb.original_component
     kind = [attn.layer_type] if hasattr(rotary_emb, "layer_types") else []
     cos, sin = rotary_emb(eye[None], torch.tensor([[offset]]), *kind)
-    rotary, rest = eye.split([cos.shape[-1], len(eye) - cos.shape[-1]], dim=-1)
-    first, second = rotary.chunk(2, dim=-1)
-    return torch.cat([rotary * cos[0] + torch.cat([-second, first], dim=-1) * sin[0], rest], dim=-1)
+    return rotate_halves(eye, cos[0], sin[0])
 
 
 def composition(c: Circuits, acausal: bool = False) -> dict[str, PairScores]:

@@ -6,6 +6,7 @@ from rsutils.models.load import CHOICES, ModelInfo, check_ids, describe, load_mo
 from rsutils.models.properties import (
     beyond_attention,
     divide_by_writer_norms,
+    rotate_halves,
     special,
     turns_halves,
     window,
@@ -46,6 +47,7 @@ __all__ = [
     "norms",
     "parts",
     "readers",
+    "rotate_halves",
     "shown",
     "special",
     "tokens",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens import ActivationCache
@@ -33,6 +34,17 @@ def turns_halves(model: TransformerBridge, layer: int) -> bool:
     attn = model.blocks[layer].attn.original_component
     is_rotary = model.cfg.positional_embedding_type == "rotary"
     return is_rotary and bool(getattr(attn, "use_rope", True)) and not hasattr(attn, "embed_positions")
+
+
+def rotate_halves(
+    x: Float[Tensor, "*#batch #pos d_head"],
+    cos: Float[Tensor, "*#batch #pos d_rotary"],
+    sin: Float[Tensor, "*#batch #pos d_rotary"],
+) -> Float[Tensor, "*#batch #pos d_head"]:
+    """``x`` turned by halves as rotary positions do; coordinates beyond ``d_rotary`` stay as they are."""
+    rotary, rest = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
+    first, second = rotary.chunk(2, dim=-1)
+    return torch.cat([rotary * cos + torch.cat([-second, first], dim=-1) * sin, rest], dim=-1)
 
 
 def window(model: TransformerBridge, layer: int) -> int:
