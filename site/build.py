@@ -7,6 +7,7 @@ Each chapter is executed, and every figure and explorer becomes data beside the 
 import base64
 import html
 import json
+import os
 import re
 import shutil
 import sys
@@ -270,4 +271,5 @@ def searchable(name: str, chapter: str, text: str) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two kernels at once whose threads fight take three times as long
     build(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "site"), sys.argv[2:])
