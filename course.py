@@ -44,6 +44,8 @@ KERNELS = {
     "MALLOC_MMAP_THRESHOLD_": "1048576",
     "MALLOC_TRIM_THRESHOLD_": "1048576",
 }
+# Runs that no learner makes keep their own boards of what was tried.
+APART = KERNELS | {"RSUTILS_HOME": str(ROOT / "build/home")}
 
 
 def stop(message: str) -> NoReturn:
@@ -256,7 +258,7 @@ def test(args: list[str]) -> int:
         options += ["-m", "not browser and not small"]
     faults = [" ".join(check) for check in checks if in_environment("-m", *check)]
     tests = in_environment(
-        "-m", "pytest", "-q", "-rs", *options, *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **KERNELS
+        "-m", "pytest", "-q", "-rs", *options, *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **APART
     )
     if faults:
         print(f"{' and '.join(faults)} found faults: see the top of this output")
@@ -267,11 +269,11 @@ def test_browser(args: list[str]) -> int:
     """What people see: JupyterLab and the pages in Chromium."""
     os.environ.pop("RSUTILS_MODEL", None)
     only = args or ["tests/browser", "tests/site"]
-    return in_environment("-m", "pytest", "-q", "-rs", "-m", "browser", *only, HF_HUB_OFFLINE="1", **KERNELS)
+    return in_environment("-m", "pytest", "-q", "-rs", "-m", "browser", *only, HF_HUB_OFFLINE="1", **APART)
 
 
 def test_real(args: list[str]) -> int:
-    return in_environment("tests/run_real.py", *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **KERNELS)
+    return in_environment("tests/run_real.py", *args, RSUTILS_STRICT="1", HF_HUB_OFFLINE="1", **APART)
 
 
 def coverage(args: list[str]) -> int:
@@ -291,7 +293,7 @@ def coverage(args: list[str]) -> int:
 
 
 def run(args: list[str]) -> int:
-    return in_environment("run_notebooks.py", *args, **KERNELS)
+    return in_environment("run_notebooks.py", *args, **APART)
 
 
 def site(args: list[str]) -> int:

@@ -6,6 +6,7 @@ from IPython.display import Markdown, display
 
 from rsutils import errors
 from rsutils.basis import exercises as basis
+from rsutils.causal import exercises as causal
 from rsutils.coupling import exercises as coupling
 from rsutils.heads import exercises as heads
 from rsutils.start import exercises as start
@@ -13,7 +14,7 @@ from rsutils.teaching import Exercise, Quiz, source, verdict
 from rsutils.traces import exercises as traces
 from rsutils.virtual import exercises as virtual
 
-CHAPTERS = {"00": start, "01": basis, "02": traces, "03": virtual, "04": coupling, "05": heads}
+CHAPTERS = {"00": start, "01": basis, "02": traces, "03": virtual, "04": coupling, "05": heads, "06": causal}
 EXERCISES = {e.id: e for chapter in CHAPTERS.values() for e in sorted(chapter.EXERCISES, key=lambda e: e.id)}
 
 
@@ -35,7 +36,7 @@ def exercise(id: str) -> None:
     parts.append(("Solution", f"```python\n{source(e)}```"))
     # The blank lines make the inside of each fold Markdown: code in its font, the solution in colours.
     folded = "\n\n".join(f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" for title, body in parts)
-    display(Markdown(f"#### Exercise {e.id}: {e.title} {'★' * e.stars}{'☆' * (3 - e.stars)}\n\n{e.task}\n\n{folded}"))
+    display(Markdown(f"### Exercise {e.id}: {e.title} {'★' * e.stars}{'☆' * (3 - e.stars)}\n\n{e.task}\n\n{folded}"))
 
 
 def check(id: Any, answer: Any, *, strict: bool | None = None) -> None:

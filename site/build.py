@@ -7,6 +7,7 @@ Each chapter is executed, and every figure and explorer becomes data beside the 
 import base64
 import html
 import json
+import os
 import re
 import shutil
 import sys
@@ -97,7 +98,7 @@ def body(notebook: nbformat.NotebookNode, kept: Collection[str]) -> str:
 
 
 def nested(text: str) -> str:
-    """The headings without a skipped level: an exercise's is of the fourth, wherever it stands."""
+    """The headings without a skipped level, whatever the cells bring."""
     level = 1
 
     def heading(match: re.Match) -> str:
@@ -270,4 +271,5 @@ def searchable(name: str, chapter: str, text: str) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two kernels at once whose threads fight take three times as long
     build(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "site"), sys.argv[2:])

@@ -1,6 +1,6 @@
 """An explorer without a kernel: what it draws at every setting of its controls, as data that a page can hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -80,7 +80,8 @@ def _options(explorer: Explorer, name: str, earlier: dict[str, Any]) -> list[tup
             count = round((control.max - control.min) / control.step)
             values = [round(control.min + i * control.step, 10) for i in range(count + 1)]
             return [(f"{value:g}", value) for value in values]
-    return [option if isinstance(option, tuple) else (str(option), option) for option in control.options]
+    options = control.options.items() if isinstance(control.options, Mapping) else control.options
+    return [option if isinstance(option, tuple) else (str(option), option) for option in options]
 
 
 def _thinned(options: list, most: int, kept: Any) -> list:

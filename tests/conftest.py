@@ -1,6 +1,8 @@
 """Shared fixtures: no test reaches the network, and small random models are made once a run."""
 
+import shutil
 import socket
+from collections.abc import Mapping
 
 import hypothesis
 import pytest
@@ -32,22 +34,40 @@ def unplugged(monkeypatch):
     monkeypatch.delenv("RSUTILS_MODEL", raising=False)
 
 
+class OnDemand(Mapping):
+    """Things by name, each made when it is asked for the first time: a single test should not wait for all."""
+
+    def __init__(self, names, make):
+        self.made, self.make = dict.fromkeys(names), make
+
+    def __getitem__(self, name):
+        if self.made[name] is None:
+            self.made[name] = self.make(name)
+        return self.made[name]
+
+    def __iter__(self):
+        return iter(self.made)
+
+    def __len__(self):
+        return len(self.made)
+
+
 @pytest.fixture(scope="session")
 def directories(tmp_path_factory):
     """A Hugging Face directory of a small random model for each supported type, by type."""
     root = tmp_path_factory.mktemp("models")
-    return {kind: shapes.save(kind, root / kind) for kind in shapes.CONFIGS}
+    return OnDemand(shapes.CONFIGS, lambda kind: shapes.save(kind, root / kind))
 
 
 @pytest.fixture(scope="session")
 def small_models(directories):
     """The same models, loaded; shared, so a test must not write to them."""
-    return {kind: rsutils.load_model(directory) for kind, directory in directories.items()}
+    return OnDemand(shapes.CONFIGS, lambda kind: rsutils.load_model(directories[kind]))
 
 
-@pytest.fixture(params=list(shapes.CONFIGS))
+@pytest.fixture(params=shapes.UNLIKE)
 def model(request, small_models):
-    """Each small random model in turn."""
+    """The small random models that differ most, in turn; ``shapes.every_family`` gives a test all of them."""
     return small_models[request.param]
 
 
@@ -55,3 +75,16 @@ def model(request, small_models):
 def embedded():
     """The embedded model; shared, so a test must not write to it."""
     return rsutils.load_model("embedded")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, without a window or a profile of the tester's."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium or Chrome was found")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()

@@ -40,8 +40,8 @@ def main(args: list[str]) -> int:
     failed = notebooks(real_model(), "SmolLM2-135M-Instruct", *args)
     for name in ("gpt2", "pythia-70m"):
         failed |= notebooks(random_directory(name), f"the shape of {name}, random weights", "--memory", "1.8", *args)
-    print("== the known figures, and models of one and two layers", flush=True)
-    tests = ["tests/test_real.py", "tests/test_small_models.py"]
+    print("== the known figures, models of one and two layers, and cells in any order", flush=True)
+    tests = ["tests/test_real.py", "tests/test_small_models.py", "tests/test_cells.py"]
     return failed | run([sys.executable, "-m", "pytest", "-q", "-rs", "-m", "real or small", *tests])
 
 

@@ -1,4 +1,4 @@
-"""Every chapter runs on models of one and of two layers of each family, assertions live: a sentence, not a failure."""
+"""Every chapter runs on models of one or two layers of each family, assertions live: a sentence, not a failure."""
 
 import subprocess
 import sys
@@ -23,12 +23,19 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("n_layers", [1, 2])
-@pytest.mark.parametrize("family", shapes.CONFIGS)
+# One layer in two forms, since that is where chapters say what they leave out; two layers, which have everything, of
+# each family. Chapter 06 takes as long as the others together: it runs where families differ most.
+CASES = [("gpt2", 1), ("llama", 1), *((family, 2) for family in shapes.CONFIGS)]
+
+
+@pytest.mark.parametrize("family, n_layers", CASES)
 def test_every_chapter_runs(family, n_layers, tmp_path, monkeypatch):
     directory = shapes.save(family, tmp_path / f"{family}-{n_layers}", n_layers)
     monkeypatch.setenv("RSUTILS_MODEL", str(directory))
     monkeypatch.setenv("RSUTILS_STRICT", "1")
+    monkeypatch.setenv("RSUTILS_HOME", str(tmp_path))
     notebooks = sorted(map(str, (ROOT / "notebooks").glob("*.ipynb")))
+    if family not in shapes.UNLIKE:
+        notebooks = [path for path in notebooks if "06_causal" not in path]
     done = subprocess.run([sys.executable, "-c", RUN, *notebooks], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr.splitlines()[-1]

@@ -1,7 +1,7 @@
 """Chapter 01: the residual stream in another basis."""
 
 from rsutils.basis import figures
-from rsutils.basis.contexts import rms_norms, rotated, unfolded
+from rsutils.basis.contexts import rms_norms, rotated, unfolded, untrained
 from rsutils.basis.measures import kurtosis, log_probs, max_change
 from rsutils.basis.rotations import fixing_ones, random_rotation, rotate_, turn
 
@@ -17,4 +17,5 @@ __all__ = [
     "rotated",
     "turn",
     "unfolded",
+    "untrained",
 ]

@@ -1,4 +1,4 @@
-"""A model that runs otherwise for a while: in another basis, with its gains back, or with other norms.
+"""A model that runs otherwise for a while: in another basis, with its gains back, with other norms, or untrained.
 
 Whatever ends the ``with``, Ctrl-C and errors in the middle of a forward pass included, the model is then what it was,
 bit for bit. Contexts of two kinds may stand inside one another; a second one of the same kind is refused.
@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.generalized_components import NormalizationBridge
+from transformer_lens.model_bridge.generalized_components import BlockBridge, NormalizationBridge
 
 from rsutils.basis.rotations import check_matrix, rotate_
 from rsutils.errors import CourseError
-from rsutils.models import norms, parts
+from rsutils.models import norms, parts, writers
 
 
 @contextmanager
@@ -56,27 +56,70 @@ def rotated(
 
     Raises:
         CourseError: ``R`` has another size than the stream or is not finite, ``dtype`` is neither float32 nor
-            float64, or the model is rotated already.
+            float64, or the model is rotated or untrained already.
     """
     if R is not None:
         check_matrix(R, model.cfg.d_model)
     if dtype not in (torch.float32, torch.float64):
         raise CourseError(f"expected torch.float32 or torch.float64, got {dtype}: choose one of the two")
+
+    def edit(part: torch.nn.Module) -> None:
+        if R is not None:
+            rotate_(part, R)
+
+    return _on_copies(model, edit, dtype)
+
+
+def untrained(model: TransformerBridge, seed: int = 0) -> AbstractContextManager[TransformerBridge]:
+    """Inside the ``with``, the model runs on random weights of the same shapes: what no training has made.
+
+    Matrices are normal, of the width that the model's configuration starts training with, and in blocks the writers
+    smaller by the root of their number, as GPT-2 has it (Radford et al. 2019, "Language Models are Unsupervised
+    Multitask Learners"). Biases are zero; gains of norms that are not folded stay. As with ``rotated``, each part's
+    weights are made anew at each pass.
+
+    Raises:
+        CourseError: the model is rotated or untrained already.
+    """
+    hf_model: Any = model.original_model
+    width = hf_model.config.initializer_range
+    generator = torch.Generator()
+    seeds = {part: seed + 1000 * i for i, part in enumerate(parts(model))}
+
+    def edit(part: torch.nn.Module) -> None:
+        generator.manual_seed(seeds[part])
+        for name, parameter in part.named_parameters():
+            if parameter.ndim > 1:
+                parameter.data.normal_(0, width, generator=generator)
+            elif name.endswith("bias"):
+                parameter.data.zero_()
+        if isinstance(part, BlockBridge):
+            for W in writers(part):
+                W.data *= (2 * model.cfg.n_layers) ** -0.5
+
+    return _on_copies(model, edit, torch.float32)
+
+
+def _on_copies(
+    model: TransformerBridge, edit: Callable[[torch.nn.Module], None], dtype: torch.dtype
+) -> AbstractContextManager[TransformerBridge]:
+    """Inside the ``with``, each part runs on a copy of its weights that ``edit`` has changed."""
     own: dict[torch.nn.Module, list[tuple[Tensor, Tensor]]] = {}
     handles = []
 
     def start(part: torch.nn.Module, _: object) -> None:
         for tensor, data in own[part]:  # not from what an interrupted pass left there
             tensor.data = data.to(dtype, copy=True)
-        if R is not None:
-            rotate_(part, R)
+        edit(part)
 
     def end(part: torch.nn.Module, *_: object) -> None:
         for tensor, data in own[part]:
             tensor.data = data
 
     def change() -> None:
-        own.update({part: [(t, t.data) for t in (*part.parameters(), *part.buffers())] for part in parts(model)})
+        for part in parts(model):
+            tensors = (*part.parameters(), *part.buffers())
+            own[part] = [(t, t.data) for t in tensors if t.is_floating_point()]  # others are masks
         for part in own:
             handles.append(part.register_forward_pre_hook(start))
             handles.append(part.register_forward_hook(end))
@@ -87,7 +130,7 @@ def rotated(
         for part in own:
             end(part)
 
-    return _inside("rotated", model, change, back)
+    return _inside("rotated or untrained", model, change, back)
 
 
 def unfolded(model: TransformerBridge) -> AbstractContextManager[TransformerBridge]:

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.model_bridge.generalized_components import NormalizationBridge
+from transformer_lens.model_bridge.generalized_components import BlockBridge, NormalizationBridge
 
 from rsutils.errors import CourseError
-from rsutils.models import readers, shown, writers
+from rsutils.models import readers, shown, writer_norms, writers
 
 WIDEST = 16_384  # a matrix of that size takes 2 GB
 
@@ -109,6 +109,11 @@ def rotate_(part: torch.nn.Module, R: Float[Tensor, "d_model d_model"]) -> None:
     for W in writers(part):
         for rows in torch.atleast_2d(W).split(1024, dim=-2):
             rows.copy_(rows @ R.to(W.dtype))
+    # A norm after a writer reads what is written, coordinate by coordinate before the rotation: a matrix from then on.
+    for block in part.blocks if isinstance(part, TransformerBridge) else [part]:
+        for norm, _ in writer_norms(block) if isinstance(block, BlockBridge) else []:
+            own = norm.weight
+            norm.weight.data = R.to(own.dtype).T @ (own.diag() if own.ndim == 1 else own)
 
 
 def check_whole(name: str, number: int, least: int, most: int) -> None:

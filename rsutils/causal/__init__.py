@@ -2,6 +2,7 @@
 
 from rsutils.causal import figures
 from rsutils.causal.ablations import WAYS, ablation_effects
+from rsutils.causal.changes import in_the_way
 from rsutils.causal.contest import Board
 from rsutils.causal.edges import direct_effects, total_effects
 from rsutils.causal.gradients import edge_attribution, node_attribution
@@ -30,6 +31,7 @@ __all__ = [
     "edge_attribution",
     "figures",
     "from_weights",
+    "in_the_way",
     "judge",
     "lead",
     "logit_difference",

@@ -10,12 +10,21 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 from transformers.activations import ACT2FN
 
 from rsutils.causal.parts import Part
 from rsutils.causal.runs import Runs
 from rsutils.errors import CourseError
-from rsutils.models import attention_readers, kv_heads, mlp_readers
+from rsutils.models import (
+    attention_readers,
+    beyond_attention,
+    kv_heads,
+    mlp_readers,
+    rotate_halves,
+    turns_halves,
+    writer_norms,
+)
 
 NORMS = ("live", "frozen")
 
@@ -45,13 +54,15 @@ class Attention:
         q, k, v = at("q"), at("k"), at("v")
         # What the readers see is bilinear in the scores only without their biases.
         self.seen = [x if b is None else x - b for x, b in zip((q, k, v), biases, strict=True)]
-        rotary = runs.model.cfg.positional_embedding_type == "rotary"
-        self.cos_sin = (at("cos"), at("sin")) if rotary else None
+        _refuse_what_is_unknown(runs, layer)
+        self.cos_sin = (at("cos"), at("sin")) if turns_halves(runs.model, layer) else None
         scaling = getattr(attn.original_component, "scaling", runs.model.cfg.d_head**-0.5)
         self.queries = self._heads_first(q, turned=True) * scaling
         self.keys = self._heads_first(k, turned=True)[:, self.group]
         self.values = self._heads_first(v)[:, self.group]
-        self.scores, self.pattern, self.scaling = at("attn_scores"), at("pattern"), scaling
+        # Up to a number a query these are the scores, mask included; some models' score hooks show patterns.
+        self.pattern, self.scaling = at("pattern"), scaling
+        self.scores = self.pattern.log()
         self._check()
 
     def changes(self, change: Float[Tensor, "prompt pos d_model"]) -> dict[str, AttentionChange]:
@@ -103,19 +114,35 @@ class Attention:
         x = x.transpose(1, 2)
         if not turned or self.cos_sin is None:
             return x
-        cos, sin = (each[:, None] for each in self.cos_sin)
-        rotary, rest = x.split([cos.shape[-1], x.shape[-1] - cos.shape[-1]], dim=-1)
-        first, second = rotary.chunk(2, dim=-1)
-        return torch.cat([rotary * cos + torch.cat([-second, first], dim=-1) * sin, rest], dim=-1)
+        cos, sin = self.cos_sin
+        return rotate_halves(x, cos[:, None], sin[:, None])
 
     def _check(self) -> None:
         """Refuse attention that its queries and keys do not rebuild: it has a part that this algebra does not know."""
-        rebuilt = self.queries[:1] @ self.keys[:1].mT
-        if not torch.allclose(rebuilt.tril(), self.scores[:1].tril(), rtol=1e-3, atol=1e-3):
-            raise CourseError(
-                "expected attention scores that are products of queries and keys, got others: this model does more to "
-                "them (a norm, a cap or a bias), take causal.plain, which runs the model"
-            )
+        rebuilt = (self.queries[:1] @ self.keys[:1].mT).masked_fill(self.pattern[:1] == 0, -torch.inf).softmax(-1)
+        if not torch.allclose(rebuilt, self.pattern[:1], rtol=0, atol=1e-3):
+            raise CourseError("expected attention that queries and keys rebuild, got another: measure another model")
+
+
+def in_the_way(model: TransformerBridge) -> str:
+    """What keeps this algebra from a model's edges, as a clause; empty for most models."""
+    if any(map(writer_norms, model.blocks)):
+        return "norms stand after its writers"
+    return next((f"its attention {more[0]}" for i in range(model.cfg.n_layers) if (more := _unknown(model, i))), "")
+
+
+def _unknown(model: TransformerBridge, layer: int) -> list[str]:
+    """What attention does beyond the algebra of changes; a near window is in the mask."""
+    known = ("window", "no turns")
+    return [sentence for what, sentence in beyond_attention(model, layer).items() if what not in known]
+
+
+def _refuse_what_is_unknown(runs: Runs, layer: int) -> None:
+    if more := _unknown(runs.model, layer):
+        raise CourseError(
+            f"expected attention by queries and keys alone, got one that {more[0]}: measure another model, or remove "
+            "whole parts with ablation_effects"
+        )
 
 
 class MLP:
@@ -132,7 +159,7 @@ class MLP:
         b_out = 0 if block.mlp.b_out is None else block.mlp.b_out
         written = runs.clean[f"blocks.{reader.layer}.hook_mlp_out"][:1]
         if not torch.allclose(self.post[:1] @ self.W_out + b_out, written, rtol=1e-3, atol=1e-3):
-            raise CourseError("expected an MLP that its weights rebuild, got another: take causal.plain instead")
+            raise CourseError("expected an MLP that its weights rebuild, got another: measure another model")
 
     def changes(self, change: Float[Tensor, "prompt pos d_model"]) -> dict[str, dict[str, Tensor]]:
         """By norm and by the branch that alone reads the change (``in``, ``gate``): the change of the MLP's output."""

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from rsutils.causal.parts import readers, writers
+from rsutils.causal.parts import can_hear, readers, writers
 from rsutils.causal.predictors import Predictors
 from rsutils.causal.ranking import lead, pick, within_layers
 from rsutils.causal.table import EdgeEffects
@@ -29,14 +29,13 @@ def predict(model: TransformerBridge, predictor: Predictor) -> Float64[np.ndarra
     Raises:
         CourseError: it returns another shape, or not a number for an edge that exists.
     """
-    expected = len(writers(model)), len(readers(model))
+    can = can_hear(writers(model), readers(model))
     found = np.asarray(predictor(model), dtype=np.float64)
-    if found.shape != expected:
+    if found.shape != can.shape:
         raise CourseError(
-            f"expected a score for each of {expected[0]} writers and {expected[1]} readers, got shape "
+            f"expected a score for each of {can.shape[0]} writers and {can.shape[1]} readers, got shape "
             f"{list(found.shape)}: see causal.writers(model) and causal.readers(model)"
         )
-    can = np.array([[reader.hears(writer) for reader in readers(model)] for writer in writers(model)])
     if not np.isfinite(found[can]).all():
         raise CourseError("expected a finite score for every edge that exists, got NaN or infinity: give it a 0")
     return found

@@ -6,9 +6,10 @@ import plotly.graph_objects as go
 
 from rsutils.causal.predictors import Predictors
 from rsutils.causal.ranking import Edges, pick, within_layers
-from rsutils.causal.table import EdgeEffects
+from rsutils.causal.table import EdgeEffects, NodeEffects
 from rsutils.compare import rank_correlation
 from rsutils.drawing import Figure, finish, heatmap, histogram, scatter
+from rsutils.drawing.axes import Values
 
 UNITS = {
     "live": "change at the reader",
@@ -57,6 +58,43 @@ def edge(effects: EdgeEffects, source: str, destination: str, metric: str) -> Fi
         alt=f"{np.isfinite(values).sum()} prompts of the {effects.family} family, from {np.nanmin(values):.2f} to "
         f"{np.nanmax(values):.2f}.",
         bins=30,
+    )
+
+
+def ablations(effects: NodeEffects) -> Figure:
+    """What each part is worth by each way of taking it away, row = part, column = way."""
+    values = np.stack([effects.effect(way) for way in effects.values], axis=1)
+    spread = np.nanmax(values, axis=1) - np.nanmin(values, axis=1)
+    odd = int(np.nanargmax(spread))
+    return heatmap(
+        values,
+        title=f"{effects.family}: what {effects.parts[odd]} is worth depends most on the way, "
+        f"{np.nanmin(values[odd]):.1f} to {np.nanmax(values[odd]):.1f}",
+        x="replaced by",
+        y="part",
+        x_labels=list(effects.values),
+        y_labels=effects.parts,
+        unit=UNITS["total"],
+        alt=f"{len(effects.parts)} parts by {len(effects.values)} ways of ablation.",
+    )
+
+
+def slopes(truth: Values, estimates: dict[str, Values], names: list[str]) -> Figure:
+    """Effects by slope against effects by patching, a part a point; the part that the first estimate misses most."""
+    truth = np.asarray(truth)
+    first, estimate = next(iter(estimates.items()))
+    worst = int(np.abs(np.asarray(estimate) - truth).argmax())
+    return scatter(
+        np.concatenate([truth] * len(estimates)),
+        np.concatenate([np.asarray(each) for each in estimates.values()]),
+        title=f"{names[worst]}: the {first} says {estimate[worst]:.1f}, patching says {truth[worst]:.1f}",
+        x="patched: " + UNITS["total"],
+        y="by slope: " + UNITS["total"],
+        groups=[name for name in estimates for _ in truth],
+        alt="; ".join(
+            f"{name}: rank correlation {rank_correlation(np.asarray(each), truth):.2f}"
+            for name, each in estimates.items()
+        ),
     )
 
 

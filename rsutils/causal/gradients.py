@@ -24,6 +24,7 @@ from rsutils.causal.parts import MODES, Part, chosen, readers, writers
 from rsutils.causal.prompts import Prompts
 from rsutils.causal.runs import Runs, run_both, writer_hook
 from rsutils.causal.table import EdgeEffects, NodeEffects
+from rsutils.errors import CourseError
 from rsutils.heads.arguments import check_whole
 
 
@@ -66,7 +67,8 @@ def edge_attribution(
     The change of what a reader gets is taken to first order too, its norm included.
 
     Raises:
-        CourseError: there is no such part or corruption, or no step.
+        CourseError: there is no such part or corruption, or no step, or the model shows its scores without using what
+            is put in their place.
     """
     froms, groups = chosen(writers(model), sources), grouped(chosen(readers(model), destinations))
     tos = [part for group in groups for part in group]
@@ -104,13 +106,22 @@ def _slopes(runs: Runs, names: list[str], steps: int) -> dict[str, Tensor]:
             nudges[name] = torch.zeros_like(x, requires_grad=True)
             return x + nudges[name]
 
-        hooks: list[tuple[str, Callable]] = [("hook_embed", lambda x, hook, step=step: x + way * (step / steps))]
+        hooks: list[tuple[str | Callable, Callable]] = [
+            ("hook_embed", lambda x, hook, step=step: x + way * (step / steps))
+        ]
         hooks += [(name, partial(nudge, name=name)) for name in names]
         with torch.enable_grad():
             logits = runs.model.run_with_hooks(prompts.tokens, fwd_hooks=hooks, use_cache=False)[:, -1]
             metric = difference(logits, prompts.right, prompts.wrong).sum()
-            slopes = torch.autograd.grad(metric, [nudges[name] for name in names], materialize_grads=True)
+            asked = [nudges[name] for name in names]
+            is_used = metric.requires_grad
+            slopes = torch.autograd.grad(metric, asked, allow_unused=True) if is_used else [None] * len(asked)
         for name, slope in zip(names, slopes, strict=True):
+            if slope is None:
+                raise CourseError(
+                    f"expected a model that goes on with what {name} is given, got one that only shows it: patch the "
+                    "edges with total_effects instead"
+                )
             total[name] = total.get(name, 0) + slope / steps
     return total
 

@@ -1,9 +1,13 @@
 """Chapter 06: who writes to the stream, who reads it, and who of them could hear of whom."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Bool
 from transformer_lens.model_bridge import TransformerBridge
 
+from rsutils.compare import cannot_communicate
 from rsutils.errors import CourseError
 from rsutils.models import shown
 
@@ -49,6 +53,12 @@ def readers(model: TransformerBridge) -> list[Part]:
         found += [Part(f"mlp {layer}", "in", layer, -1, time)]
         found += [Part(f"mlp {layer} gate", "gate", layer, -1, time)] if model.cfg.gated_mlp else []
     return [*found, Part("unembed", "unembed", model.cfg.n_layers, -1, 3 * model.cfg.n_layers)]
+
+
+def can_hear(sources: Sequence[Part], destinations: Sequence[Part]) -> Bool[np.ndarray, "source destination"]:
+    """Which edges exist, since the reader comes after the writer."""
+    written, read = (np.array([part.time for part in parts]) for parts in (sources, destinations))
+    return ~cannot_communicate(written, read)
 
 
 def is_parallel(model: TransformerBridge) -> bool:

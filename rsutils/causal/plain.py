@@ -79,7 +79,7 @@ def edge(
     seen = block + {"Q": "attn.hook_pattern", "K": "attn.hook_pattern", "V": "attn.hook_z"}.get(
         reader.kind, "hook_mlp_out"
     )
-    made, z = block + ("attn.hook_z" if is_head else "hook_mlp_out"), {}
+    made = block + ("attn.hook_z" if is_head else "hook_mlp_out")
     before, _ = _run(model, prompts.tokens, keep=[seen])
     z, _ = _run(model, prompts.tokens, {gets: hear}, [seen, made])
     difference_made = z[seen] - before[seen]

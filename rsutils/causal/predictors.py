@@ -5,16 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
-from torch import Tensor
-from transformer_lens import ActivationCache
+from jaxtyping import Bool, Float64
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils import heads
 from rsutils.causal.metric import ROWS
-from rsutils.causal.parts import MODES, Part, readers, writers
+from rsutils.causal.parts import MODES, Part, can_hear, readers, writers
 from rsutils.causal.prompts import Prompts
-from rsutils.causal.runs import writer_hook
+from rsutils.causal.runs import of_writer, scale_hook, writer_hook
 from rsutils.causal.weights import read, whole_map, written
 from rsutils.errors import CourseError
 from rsutils.models import kv_heads
@@ -35,9 +33,9 @@ class Predictors:
     values: dict[str, Float64[np.ndarray, "source destination"]]
 
     @property
-    def can(self) -> np.ndarray:
-        """Which edges exist, [source, destination]."""
-        return np.array([[reader.hears(writer) for reader in self.destinations] for writer in self.sources])
+    def can(self) -> Bool[np.ndarray, "source destination"]:
+        """Which edges exist."""
+        return can_hear(self.sources, self.destinations)
 
     def of(self, name: str) -> Float64[np.ndarray, "source destination"]:
         """One predictor's numbers.
@@ -76,15 +74,15 @@ def sent(model: TransformerBridge, prompts: Prompts) -> Float64[np.ndarray, "sou
     sources, destinations = writers(model), readers(model)
     squares, count = np.zeros((len(sources), len(destinations))), 0
     for batch in prompts.tokens.split(max(1, ROWS // prompts.tokens.shape[1])):
-        names = {writer_hook(writer) for writer in sources} | {_scale_hook(reader) for reader in destinations}
+        names = {writer_hook(writer) for writer in sources} | {scale_hook(reader) for reader in destinations}
         _, cache = model.run_with_cache(batch, names_filter=lambda name, names=names: name in names)
         count += batch[:, 1:].numel()
         for layer_readers in _by_scale(destinations):
             columns = [destinations.index(reader) for reader in layer_readers]
-            scale = cache[_scale_hook(layer_readers[0])][:, 1:].flatten(0, 1)
+            scale = cache[scale_hook(layer_readers[0])][:, 1:].flatten(0, 1)
             W = [read(model, reader) for reader in layer_readers]
             for row, writer in enumerate(sources):
-                x = _write(model, writer, cache)[:, 1:].flatten(0, 1) / scale
+                x = of_writer(model, writer, cache[writer_hook(writer)])[:, 1:].flatten(0, 1) / scale
                 gram = x.T @ x  # norm(x @ W)**2 = <x.T @ x, W @ W.T>
                 squares[row, columns] += [((gram @ each) * each).sum().item() for each in W]
     return np.sqrt(squares.clip(min=0) / count)
@@ -113,19 +111,6 @@ def _size(model: TransformerBridge, writer: Part) -> float:
     return torch.linalg.norm(W).item()
 
 
-def _scale_hook(reader: Part) -> str:
-    if reader.kind == "unembed":
-        return "ln_final.hook_scale"
-    return f"blocks.{reader.layer}.ln{2 if reader.kind in ('in', 'gate') else 1}.hook_scale"
-
-
 def _by_scale(destinations: list[Part]) -> Iterator[list[Part]]:
-    for hook in dict.fromkeys(map(_scale_hook, destinations)):
-        yield [reader for reader in destinations if _scale_hook(reader) == hook]
-
-
-def _write(model: TransformerBridge, writer: Part, cache: ActivationCache) -> Float[Tensor, "prompt pos d_model"]:
-    out = cache[writer_hook(writer)]
-    if writer.kind == "head":
-        out = out[:, :, writer.head] @ model.blocks[writer.layer].attn.W_O[writer.head]
-    return out
+    for hook in dict.fromkeys(map(scale_hook, destinations)):
+        yield [reader for reader in destinations if scale_hook(reader) == hook]

@@ -124,8 +124,8 @@ def names(model: TransformerBridge, n: int = 200, seed: int = 0) -> Prompts:
     kept = [row for pair in pairs for row in pair][:n]
     if len(kept) < n:
         raise CourseError(f"expected {n} prompts of one length, got {len(kept)}: ask for fewer")
-    texts, right, wrong, _ = zip(*kept, strict=True)
-    tokens, fresh, swapped = (_with_bos(model, torch.tensor(rows)) for rows in zip(*texts, strict=True))
+    trios, right, wrong, _ = zip(*kept, strict=True)
+    tokens, fresh, swapped = (_with_bos(model, torch.tensor(rows)) for rows in zip(*trios, strict=True))
     return Prompts("names", tokens, fresh, swapped, torch.tensor(right), torch.tensor(wrong))
 
 

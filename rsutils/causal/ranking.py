@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from rsutils.causal.parts import MODES
 from rsutils.causal.predictors import Predictors
 from rsutils.causal.table import EdgeEffects
-from rsutils.compare import Interval, rank_correlation
+from rsutils.compare import Interval, middle, rank_correlation
 from rsutils.errors import CourseError
 
 FELT = 0.05  # an effect beyond this counts as one
@@ -67,9 +67,9 @@ def scoreboard(predictors: Predictors, effects: EdgeEffects, metric: str, kind: 
                 predictor=name,
                 edges=int((~np.isnan(edges.effect)).sum()),
                 pooled=rank_correlation(edges.value, edges.effect),
-                pooled_interval=_interval([rank_correlation(d.value, d.effect) for d in draws]),
+                pooled_interval=middle([rank_correlation(d.value, d.effect) for d in draws]),
                 within=within_layers(edges),
-                within_interval=_interval([within_layers(d) for d in draws]),
+                within_interval=middle([within_layers(d) for d in draws]),
                 precision=precision(edges.value, edges.effect),
                 auc=auc(edges.value, edges.effect > FELT, ~np.isnan(edges.effect)),
                 impossible=_impossible(predictors, name, kind),
@@ -90,7 +90,7 @@ def lead(
     """
     first, second = (pick(predictors, effects, metric, kind, name) for name in names)
     gaps = [within_layers(a) - within_layers(b) for a, b in zip(_drawn(first, seed), _drawn(second, seed), strict=True)]
-    return within_layers(first) - within_layers(second), _interval(gaps)
+    return within_layers(first) - within_layers(second), middle(gaps)
 
 
 def reliability(predictors: Predictors, effects: EdgeEffects, metric: str, kind: str) -> float:
@@ -168,13 +168,6 @@ def _drawn(edges: Edges, seed: int) -> list[Edges]:
     rng, (n, m) = np.random.default_rng(seed), edges.effect.shape
     cells = [np.ix_(rng.integers(n, size=n), rng.integers(m, size=m)) for _ in range(DRAWS)]
     return [Edges(*(each[cell] for each in edges)) for cell in cells]
-
-
-def _interval(values: list[float]) -> Interval:
-    found = np.array(values)[~np.isnan(values)]
-    if not len(found):
-        return Interval(float("nan"), float("nan"))
-    return Interval(*map(float, np.quantile(found, [0.025, 0.975])))
 
 
 def _impossible(predictors: Predictors, name: str, kind: str) -> float:

@@ -13,9 +13,10 @@ from rsutils.causal.metric import difference
 from rsutils.causal.parts import Part, is_parallel
 from rsutils.causal.prompts import Prompts
 from rsutils.errors import CourseError
+from rsutils.models import writer_norms
 
 WRITTEN = ("hook_embed", "hook_pos_embed", "attn.hook_z", "hook_mlp_out")
-READ = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_cos", "attn.hook_sin", "attn.hook_attn_scores")
+READ = ("attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_cos", "attn.hook_sin")
 STREAM = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_scale", "attn.hook_pattern")
 
 
@@ -34,10 +35,7 @@ class Runs:
     def change(self, writer: Part) -> Float[Tensor, "prompt pos d_model"]:
         """What the corruption changes in a writer's output."""
         name = writer_hook(writer)
-        change = self.corrupt[name] - self.clean[name]
-        if writer.kind != "head":
-            return change
-        return change[:, :, writer.head] @ self.model.blocks[writer.layer].attn.W_O[writer.head]
+        return of_writer(self.model, writer, self.corrupt[name] - self.clean[name])
 
     def stream(self, reader: Part) -> Float[Tensor, "prompt pos d_model"]:
         """What a reader reads in the clean run, before its norm."""
@@ -48,9 +46,7 @@ class Runs:
 
     def scale(self, reader: Part) -> Float[Tensor, "prompt pos 1"]:
         """By what the reader's norm divides in the clean run."""
-        if reader.kind == "unembed":
-            return self.clean["ln_final.hook_scale"]
-        return self.clean[f"blocks.{reader.layer}.ln{2 if reader.kind in ('in', 'gate') else 1}.hook_scale"]
+        return self.clean[scale_hook(reader)]
 
 
 def writer_hook(writer: Part) -> str:
@@ -60,17 +56,34 @@ def writer_hook(writer: Part) -> str:
     return f"blocks.{writer.layer}." + ("attn.hook_z" if writer.kind == "head" else "hook_mlp_out")
 
 
+def scale_hook(reader: Part) -> str:
+    """TransformerLens's name of what a reader's norm divides by."""
+    if reader.kind == "unembed":
+        return "ln_final.hook_scale"
+    return f"blocks.{reader.layer}.ln{2 if reader.kind in ('in', 'gate') else 1}.hook_scale"
+
+
+def of_writer(model: TransformerBridge, writer: Part, x: Tensor) -> Float[Tensor, "prompt pos d_model"]:
+    """What a writer adds to the stream, from ``x`` at its ``writer_hook``: a head's own ``z`` goes through its W_O."""
+    return x[:, :, writer.head] @ model.blocks[writer.layer].attn.W_O[writer.head] if writer.kind == "head" else x
+
+
 @torch.no_grad()
 def run_both(model: TransformerBridge, prompts: Prompts, corruption: str = "fresh") -> Runs:
     """Run the prompts and their corruption and keep what the algebra of edges needs.
 
     Raises:
-        CourseError: there is no such corruption, or the model's norms are not folded.
+        CourseError: there is no such corruption, or the model's norms are not folded or stand after its writers.
     """
     if not model.info.folded:
         raise CourseError(
             "expected a model whose norms are folded into its readers, got one as it is stored: "
             "load it with load_model(name)"
+        )
+    if any(map(writer_norms, model.blocks)):
+        raise CourseError(
+            "expected a model whose writers write to the stream as they are, got one with norms after them: measure "
+            "another model, or remove whole parts with ablation_effects"
         )
     tokens = prompts.corrupt(corruption)
     clean, clean_logits = _cached(model, prompts.tokens, (*WRITTEN, *READ, *STREAM))

@@ -12,7 +12,7 @@ from rsutils.compare.chance import (
     z_scores,
 )
 from rsutils.compare.depth import DepthMap, Likeness, beside, by_distance, likeness
-from rsutils.compare.intervals import Interval, bootstrap
+from rsutils.compare.intervals import Interval, bootstrap, middle
 from rsutils.compare.ranks import rank_correlation
 from rsutils.compare.scores import PairScores, ScoredPair
 
@@ -30,6 +30,7 @@ __all__ = [
     "figures",
     "lead",
     "likeness",
+    "middle",
     "null_deviation",
     "null_scores",
     "random_directions",

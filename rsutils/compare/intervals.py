@@ -1,6 +1,6 @@
 """How far a mean, a median or a correlation would move had other prompts, layers or heads been drawn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,8 +56,16 @@ def bootstrap(
     if n_units < 2:
         return Interval(float("nan"), float("nan"))
     drawn = np.random.default_rng(seed).integers(n_units, size=(n, n_units))
-    found = np.array([float(statistic(*(value[units] for value in values))) for units in drawn])
-    found = found[~np.isnan(found)]
+    return middle([float(statistic(*(value[units] for value in values))) for units in drawn], level)
+
+
+def middle(draws: Sequence[float], level: float = 0.95) -> Interval:
+    """The percentiles that hold the middle ``level`` of some draws; NaN among them is left out, NaN if all are.
+
+    >>> middle([0.0, 1.0, 2.0, float("nan")], level=0.5)
+    Interval(low=0.5, high=1.5)
+    """
+    found = np.array(draws)[~np.isnan(draws)]
     if not len(found):
         return Interval(float("nan"), float("nan"))
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])

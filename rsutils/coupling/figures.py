@@ -29,7 +29,7 @@ def map(scores: PairScores, metric: str, beside: Sequence[PairScores] = ()) -> F
     values, best = scores.metric(metric), _largest(scores, metric)
     fig = heatmap(
         values,
-        title=f"{scores.model}: the largest {metric} is {best.source} to {best.destination} "
+        title=f"{scores.model}: {metric} is largest from {best.source} to {best.destination} "
         f"({best.value:.3g}{_chance(scores, metric)})",
         x="destination (reads)",
         y="source (writes)",
@@ -59,7 +59,7 @@ def row(scores: PairScores, metric: str, source: str) -> Figure:
     there = [j for j in range(len(values)) if np.isfinite(values[j])]
     return bars(
         values[there],
-        title=f"{scores.model}: the largest {metric} of {source} is to {best.destination} "
+        title=f"{scores.model}: {metric} of {source} is largest to {best.destination} "
         f"({best.value:.3g}{_chance(scores, metric)})",
         x="destination (reads)",
         y=_unit(metric),
@@ -85,7 +85,7 @@ def sizes(scores: PairScores) -> Figure:
     fig = scatter(
         size,
         norm,
-        title=f"Size alone ranks the pairs with correlation {rank_correlation(size, norm):.2f}",
+        title=f"Size and norm rank the pairs with correlation {rank_correlation(size, norm):.2f}",
         x="size: norm of writer x norm of reader",
         y="norm of the product",
         labels=[f"{scores.sources[i]} to {scores.destinations[j]}" for i, j in np.argwhere(scores.there)],

@@ -41,13 +41,7 @@ def repeated_tokens(
     Raises:
         CourseError: that is longer than the model's context, or there are too few tokens, or others than the model's.
     """
-    usable, n_tokens = usable_tokens(model), min(model.cfg.d_vocab, len(model.tokenizer))
-    if among is not None:
-        if not all(i in range(n_tokens) for i in among):
-            raise CourseError(
-                f"expected token ids from 0 to {n_tokens - 1}, got {shown(sorted(set(among)))}: take the model's own"
-            )
-        usable = usable[torch.isin(usable, torch.tensor(sorted(set(among))))]
+    usable = usable_tokens(model, among)
     length = check_whole("a length", length, 2, min((model.cfg.n_ctx - 1) // 2, len(usable)))
     batch, seed = check_whole("a batch", batch, 1, 1000), check_whole("a seed", seed, 0, 2**63 - 1)
     generator = torch.Generator().manual_seed(seed)
@@ -56,10 +50,17 @@ def repeated_tokens(
     return torch.cat([bos, spans, spans], dim=1)
 
 
-def usable_tokens(model: TransformerBridge) -> Int[Tensor, " token"]:
-    """Every token that stands for text: what the tokenizer knows and the model embeds, special tokens left out."""
-    special = set(model.tokenizer.all_special_ids)
-    return torch.tensor([i for i in range(min(model.cfg.d_vocab, len(model.tokenizer))) if i not in special])
+def usable_tokens(model: TransformerBridge, among: Sequence[int] | None = None) -> Int[Tensor, " token"]:
+    """Every token that stands for text, or those ``among`` which they are to be; special tokens are left out.
+
+    Raises:
+        CourseError: some of these are not the model's.
+    """
+    special, n_tokens = set(model.tokenizer.all_special_ids), min(model.cfg.d_vocab, len(model.tokenizer))
+    drawn_from = range(n_tokens) if among is None else sorted(set(among))
+    if not all(i in range(n_tokens) for i in drawn_from):
+        raise CourseError(f"expected token ids from 0 to {n_tokens - 1}, got {shown(drawn_from)}: take the model's own")
+    return torch.tensor([i for i in drawn_from if i not in special])
 
 
 def patterns(
@@ -239,8 +240,8 @@ def token_table(model: TransformerBridge, text: str, layer: int, head: int, circ
 
     ``"OV"``: row = attended token, column = token whose logit changes, relative to the vocabulary's mean and
     before the final norm. ``"QK"``: row = query, column = key one token behind, attention score before the
-    softmax. Embeddings are scaled to root mean square 1, as the norm before the head does; positions and
-    biases are left out.
+    softmax and any norm on queries and keys. Embeddings are scaled to root mean square 1, as the norm before the
+    head does; positions and biases are left out.
 
     Raises:
         CourseError: there is no such head or circuit, or the text is empty or too long.
@@ -255,7 +256,7 @@ def token_table(model: TransformerBridge, text: str, layer: int, head: int, circ
             logits = embedded @ attn.W_V[group] @ attn.W_O[head]
             values = logits @ model.W_U[:, ids] - (logits @ model.W_U.mean(dim=1))[:, None]
         case "QK":
-            queries = embedded @ attn.W_Q[head] @ rotation(model, offset=1)
+            queries = embedded @ attn.W_Q[head] @ rotation(model, 1, layer)
             values = queries @ (embedded @ attn.W_K[group]).T / model.cfg.d_head**0.5
         case _:
             raise CourseError(f"expected a circuit among OV, QK, got {shown(circuit)}: choose one of these")

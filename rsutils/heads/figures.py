@@ -180,8 +180,8 @@ def circuit(found: Split) -> Figure:
     )
     fig = finish(
         fig,
-        title=f"{max(queries, key=queries.get)} leads the queries of {found.destination}, "
-        f"{max(keys, key=keys.get)} its keys",
+        title=f"{max(queries, key=lambda name: queries[name])} leads the queries of {found.destination}, "
+        f"{max(keys, key=lambda name: keys[name])} its keys",
         x="sources: of queries to the left, of keys to the right",
         y="layer",
         alt="; ".join(f"{name}: {words}" for name, words in told.items())
@@ -248,7 +248,8 @@ def prediction(
         x=f"{mode}-composition, {metric}",
         y="change of the destination's attention (0 to 1)",
         labels=names,
-        alt=f"One point a pair. Spearman {rho:.2f}. Largest effect: {names[int(y[source, destination].argmax())]}.",
+        alt=f"One point a pair. Rank correlation {rho:.2f}. Largest effect: "
+        f"{names[int(y[source, destination].argmax())]}.",
     )
 
 

@@ -13,7 +13,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from rsutils.errors import CourseError
 from rsutils.heads.attention import attend, head_scores, patterns
 from rsutils.heads.scores import rotation
-from rsutils.models import check_index, kv_heads, shown
+from rsutils.models import check_index, divide_by_writer_norms, kv_heads, shown
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,19 @@ def split_preference(model: TransformerBridge, ids: Int[Tensor, "batch pos"], la
     The preference is that key's attention score before the softmax less the mean of the others', averaged over the
     queries of the second copy. Query and key each read a sum of writes over the norm's scale, so a score is a sum of
     one term for every two writes (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits", on the
-    QK circuit with composition). The sum is exact unless queries and keys are normed or scores are capped: compare it
-    with ``measured``.
+    QK circuit with composition). The sum is exact unless queries
+    and keys are normed, scores are capped or far keys are not seen: compare it with ``measured``.
 
     Raises:
         CourseError: there is no such head, or the rows are not those of ``repeated_tokens``.
     """
     layer, head = check_index("layer", layer, model.cfg.n_layers), check_index("head", head, model.cfg.n_heads)
     attend(model, ids)  # refuses other rows
-    needed = ("resid_pre", "pos_embed", "attn.hook_z", "mlp_out", "ln1.hook_scale", "attn.hook_attn_scores")
+    needed = ("resid_pre", "pos_embed", "attn.hook_z", "mlp_out", "hook_scale", "hook_attn_scores", "hook_pattern")
     _, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith(needed))
+    divide_by_writer_norms(model, cache)
     attn, group = model.blocks[layer].attn, kv_heads(model.blocks[layer].attn)[head]
-    turns = torch.stack([rotation(model, position) for position in range(ids.shape[1])])
+    turns = torch.stack([rotation(model, position, layer) for position in range(ids.shape[1])])
     names, written = _writes_before(model, cache, layer)
     read = written / cache[f"blocks.{layer}.ln1.hook_scale"]
     sides = []
@@ -74,7 +75,11 @@ def split_preference(model: TransformerBridge, ids: Int[Tensor, "batch pos"], la
     weights = _hit_less_others(ids.shape[1])
     preferred = torch.einsum("qk,sbkd->sbqd", weights, sides[1])
     terms = torch.einsum("sbqd,tbqd->st", sides[0][:, :, second], preferred) / (len(ids) * len(weights))
-    scores = cache["attn_scores", layer][:, head, second]
+    # The logarithm of attention is the score up to a constant. Where attention underflows only the score is left, which
+    # TransformerLens does not give for every architecture as it enters the softmax.
+    scores = cache["pattern", layer][:, head, second].log()
+    if not scores[:, weights != 0].isfinite().all():
+        scores = cache["attn_scores", layer][:, head, second]
     measured = torch.where(weights != 0, scores * weights, 0).sum(-1).mean()
     return Split(f"L{layer}H{head}", names, terms / model.cfg.d_head**0.5, measured.item())
 
@@ -108,8 +113,9 @@ def cut_each_path(model: TransformerBridge, ids: Int[Tensor, "batch pos"], mode:
         raise CourseError(f"expected a mode among Q, K, got {shown(mode)}: values do not move attention")
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
     before, _ = attend(model, ids)
-    needed = ("hook_resid_pre", "attn.hook_z", "hook_attn_out")
+    needed = ("hook_resid_pre", "attn.hook_z", "hook_attn_out", "hook_scale")
     _, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith(needed))
+    divide_by_writer_norms(model, cache)
     second = slice((ids.shape[1] + 1) // 2, None)
     found = Cut(*(torch.full((n_layers * n_heads,) * 2, torch.nan) for _ in range(2)))
     for source in range((n_layers - 1) * n_heads):

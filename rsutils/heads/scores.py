@@ -14,7 +14,7 @@ from rsutils import compare
 from rsutils.compare import DepthMap, PairScores, z_scores
 from rsutils.errors import CourseError
 from rsutils.heads.arguments import MODES, check_mode, check_whole
-from rsutils.models import kv_heads, n_directions, shown
+from rsutils.models import check_index, kv_heads, n_directions, rotate_halves, shown
 
 ROWS = 64  # of the Gram matrices that are held at a time
 
@@ -82,15 +82,17 @@ def circuits(model: TransformerBridge, offset: int | None = 0) -> Circuits:
     ``W_Q @ rotation(offset) @ W_K.T`` (Su et al. 2021, "RoFormer", section 3.2). ``offset`` picks the
     distance in tokens; ``None`` leaves out the side that does not read the source (``norm(W_OV @ W_Q)`` for
     Q), which no rotation changes. Models with learned positions have one W_QK: there an offset changes
-    nothing. V-composition never depends on it.
+    nothing. V-composition never depends on it. Where queries and keys are normalised inside the head, their gains are
+    in the weights, and a head's scores are those of its W_QK over two numbers, one a token: a composition score,
+    which no factor changes, says the same there, its ``norm`` is before those numbers.
 
     Raises:
         CourseError: the offset is negative or beyond the model's context.
     """
-    turn = None if offset is None else rotation(model, offset)
     write: list[Tensor] = []
     read: dict[str, list[Tensor]] = {mode: [] for mode in MODES}
-    for block in model.blocks:
+    for layer, block in enumerate(model.blocks):
+        turn = None if offset is None else rotation(model, offset, layer)
         W_Q, W_K, W_V, W_O = (getattr(block.attn, name) for name in ("W_Q", "W_K", "W_V", "W_O"))
         serves = kv_heads(block.attn)
         write.append(_r(W_V)[serves] @ W_O)
@@ -107,20 +109,27 @@ def circuits(model: TransformerBridge, offset: int | None = 0) -> Circuits:
     )
 
 
-def rotation(model: TransformerBridge, offset: int) -> Float[Tensor, "d_head d_head"]:
+def rotation(model: TransformerBridge, offset: int, layer: int = 0) -> Float[Tensor, "d_head d_head"]:
     """What stands between W_Q and W_K.T for a key ``offset`` tokens behind its query; identity without RoPE.
+
+    Few models turn each layer in its own way: there ``layer`` matters.
 
     Raises:
         CourseError: the offset is negative or beyond the model's context.
     """
     offset = check_whole("an offset", offset, 0, model.cfg.n_ctx - 1)
     eye = torch.eye(model.cfg.d_head)
-    if model.cfg.positional_embedding_type != "rotary":
+    attn = model.blocks[check_index("layer", layer, model.cfg.n_layers)].attn.original_component
+    if model.cfg.positional_embedding_type != "rotary" or not getattr(attn, "use_rope", True):
         return eye
-    cos, sin = model.rotary_emb(eye[None], torch.tensor([[offset]]))
-    rotary, rest = eye.split([cos.shape[-1], len(eye) - cos.shape[-1]], dim=-1)
-    first, second = rotary.chunk(2, dim=-1)
-    return torch.cat([rotary * cos[0] + torch.cat([-second, first], dim=-1) * sin[0], rest], dim=-1)
+    if hasattr(attn, "embed_positions"):  # neighbouring coordinates turn: all sines of a position, then all cosines
+        sin, cos = attn.embed_positions[offset].chunk(2)
+        pairs = [torch.stack([torch.stack([c, s]), torch.stack([-s, c])]) for s, c in zip(sin, cos, strict=True)]
+        return torch.block_diag(*pairs, torch.eye(len(eye) - 2 * len(pairs)))
+    rotary_emb = model.rotary_emb.original_component
+    kind = [attn.layer_type] if hasattr(rotary_emb, "layer_types") else []
+    cos, sin = rotary_emb(eye[None], torch.tensor([[offset]]), *kind)
+    return rotate_halves(eye, cos[0], sin[0])
 
 
 def composition(c: Circuits, acausal: bool = False) -> dict[str, PairScores]:

@@ -19,10 +19,10 @@ from safetensors import SafetensorError, safe_open
 
 from rsutils.errors import CourseError
 from rsutils.models.arguments import shown
+from rsutils.models.families import FAMILIES, IN_THE_WAY, in_the_way
 from rsutils.models.finite import first_not_finite
 
 EMBEDDED = Path(__file__).parent.parent / "data" / "embedded"
-ARCHITECTURES = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")
 FILES = ["*.json", "*.safetensors", "*.txt", "tokenizer.model"]
 HASHED = ["config.json", "tokenizer.json", "tokenizer_config.json"]  # with the weights, what loading reads
 REINSTALL = "reinstall the course's package"
@@ -136,10 +136,12 @@ def read_config(directory: Path, name: str) -> transformers.PretrainedConfig:
         raise CourseError(f"{shown(name)} has no config.json: {remedy}")
     stated = _read_json(file)
     model_type = stated.get("model_type") if isinstance(stated, dict) else None
-    if model_type not in ARCHITECTURES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        reason = IN_THE_WAY.get(str(model_type))
+        why = f" ({reason})" if reason else ""
         raise CourseError(
-            f"{shown(name)} is of type {shown(model_type)}; the course reads decoder-only models: "
-            f"{', '.join(ARCHITECTURES)}"
+            f"{shown(name)} is of type {shown(model_type)}{why}; the course reads decoder-only models: "
+            f"{', '.join(FAMILIES)}"
         )
     try:
         config = transformers.AutoConfig.from_pretrained(directory)
@@ -150,6 +152,8 @@ def read_config(directory: Path, name: str) -> transformers.PretrainedConfig:
             f"the config.json of {shown(name)} has {config.num_hidden_layers} layers of "
             f"{config.num_attention_heads} heads: expected at least one of each"
         )
+    if why := in_the_way(config):
+        raise CourseError(f"{shown(name)} cannot be read by the course: {why}; take another model of the family")
     return config
 
 
@@ -272,8 +276,9 @@ def count_parameters(config: transformers.PretrainedConfig, name: str) -> int:
     for n_layers in (1, 2):
         few = copy.deepcopy(config)
         few.num_hidden_layers = n_layers
-        if kinds := getattr(few, "layer_types", None):  # one for each layer, of whatever kind: they count alike
-            few.layer_types = kinds[:1] * n_layers
+        for name in ("layer_types", "no_rope_layers", "attention_layers"):
+            if kinds := getattr(few, name, None):  # one for each layer, of whatever kind: they count alike
+                setattr(few, name, kinds[:1] * n_layers)
         try:
             with torch.device("meta"):
                 counts.append(transformers.AutoModelForCausalLM.from_config(few).num_parameters())

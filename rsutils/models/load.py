@@ -13,8 +13,9 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
-from rsutils.models import files
+from rsutils.models import families, files
 from rsutils.models.arguments import shown
+from rsutils.models.properties import special
 from rsutils.models.weights import fold_and_centre
 
 
@@ -54,12 +55,14 @@ class ModelInfo:
     n_params: int
     folded: bool
     centred: bool
+    special: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         size = f"{self.shape}, {self.n_params / 1e6:.1f} M parameters"
         norms = "folded into their readers" if self.folded else "not folded"
         writers = "centred" if self.centred else "not centred"
-        return f"{self.name} ({self.source})\n{size}\nweights: norms {norms}, writers {writers}"
+        lines = [f"{self.name} ({self.source})", size, f"weights: norms {norms}, writers {writers}", *self.special]
+        return "\n".join(lines)
 
 
 def load_model(name: str | os.PathLike | None = None, *, processed: bool = True) -> TransformerBridge:
@@ -86,10 +89,10 @@ def load_model(name: str | os.PathLike | None = None, *, processed: bool = True)
     n_params = files.count_parameters(config, name)
     gc.collect()  # a model let go is freed only when looked for, and two at once may not fit
     files.check_memory(name, n_params)
-    model = _read_model(place, name, config, untie=processed and config.tie_word_embeddings)
+    model = _read_model(place, name, config, processed)
     centred = processed and fold_and_centre(model)
     model.requires_grad_(False)
-    model.info = ModelInfo(name, place.source, _shape(model.cfg), n_params, processed, centred)
+    model.info = ModelInfo(name, place.source, _shape(model.cfg), n_params, processed, centred, tuple(special(model)))
     return model
 
 
@@ -174,7 +177,9 @@ def _shape(cfg) -> str:
     )
 
 
-def _read_model(place: files.Place, name: str, config: transformers.PretrainedConfig, untie: bool) -> TransformerBridge:
+def _read_model(
+    place: files.Place, name: str, config: transformers.PretrainedConfig, processed: bool
+) -> TransformerBridge:
     # Reading from disk takes a moment and needs no bar (downloads keep theirs), and the report on what does not fit
     # becomes one line below.
     verbosity = transformers.utils.logging.get_verbosity()
@@ -204,11 +209,15 @@ def _read_model(place: files.Place, name: str, config: transformers.PretrainedCo
         if wrong := sorted([*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])]):
             problem = f"its weights do not fit its config.json: see {wrong[0]}"
         else:
-            if untie:
-                _untie(hf_model)
+            families.make_plain(hf_model)
+            if processed:
+                if config.tie_word_embeddings:
+                    _untie(hf_model)
+                families.fold_constants(hf_model)
             model = TransformerBridge.boot_transformers(
                 str(place.directory), hf_model=hf_model, tokenizer=tokenizer, device="cpu"
             )
+            families.complete_blocks(model, families.FAMILIES[config.model_type])
             model.enable_compatibility_mode(disable_warnings=True, no_processing=True)
     except Exception as error:  # on damaged files transformers, tokenizers and TransformerLens raise all kinds
         problem = (str(error).splitlines() or [type(error).__name__])[0]
@@ -223,5 +232,6 @@ def _read_model(place: files.Place, name: str, config: transformers.PretrainedCo
 
 def _untie(hf_model: transformers.PreTrainedModel) -> None:
     """Give the unembedding its own storage: it is folded and the embedding centred, each differently."""
-    hf_model.lm_head.weight = torch.nn.Parameter(hf_model.lm_head.weight.clone())
+    unembed = hf_model.get_output_embeddings()
+    unembed.weight = torch.nn.Parameter(unembed.weight.clone())
     hf_model.config.tie_word_embeddings = False

@@ -5,6 +5,10 @@ whole model. Writing into the model's own storage needs none, which is what lets
 within the 2 GB of a Binder session.
 """
 
+from functools import partial
+from types import MethodType
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -79,17 +83,37 @@ def kv_heads(attn: AttentionBridge) -> Int[Tensor, " head"]:
 
 
 def mlp_readers(block: BlockBridge) -> list[tuple[Float[Tensor, "d_model d_mlp"], Float[Tensor, " d_mlp"] | None]]:
-    """``W_in`` of a block with its bias, and ``W_gate`` where the MLP is gated."""
-    gate = [] if block.mlp.W_gate is None else [(block.mlp.W_gate, None)]
+    """``W_in`` of a block with its bias, and ``W_gate`` with its own where the MLP is gated."""
+    gate = [] if block.mlp.W_gate is None else [(block.mlp.W_gate, block.mlp.b_gate)]
     return [(block.mlp.W_in, block.mlp.b_in), *gate]
 
 
+def writer_norms(block: BlockBridge) -> list[tuple[NormalizationBridge, list[Tensor]]]:
+    """The norms between a block's writers and the stream, each with the weights whose product it normalises."""
+    named = {"ln1_post": [block.attn.W_O, block.attn.b_O], "ln2_post": [block.mlp.W_out, block.mlp.b_out]}
+    return _present(block.submodules, named)
+
+
+def head_norms(block: BlockBridge) -> list[tuple[NormalizationBridge, list[Tensor]]]:
+    """The norms on queries and on keys, each with the weights that make what it normalises."""
+    attn = block.attn
+    return _present(attn.submodules, {"q_norm": [attn.W_Q, attn.b_Q], "k_norm": [attn.W_K, attn.b_K]})
+
+
+def _present(modules: dict, named: dict[str, list[Tensor | None]]) -> list[tuple[NormalizationBridge, list[Tensor]]]:
+    return [(modules[name], [W for W in own if W is not None]) for name, own in named.items() if name in modules]
+
+
 def norms(model: TransformerBridge) -> list[tuple[NormalizationBridge, list[tuple[Tensor, Tensor | None]]]]:
-    """Every LayerNorm or RMSNorm between the stream and its readers, with the weights and biases that read it."""
+    """Every LayerNorm or RMSNorm between the stream and its readers, with the weights and biases that read it.
+
+    Where blocks read the stream as it is, only the final norm is one.
+    """
     per_block = [
         pair
         for block in model.blocks
         for pair in ((block.ln1, attention_readers(block)), (block.ln2, mlp_readers(block)))
+        if not isinstance(pair[0].original_component, torch.nn.Identity)
     ]
     return [*per_block, (model.ln_final, [(model.unembed.W_U, model.unembed.b_U)])]
 
@@ -104,7 +128,7 @@ def fold_norm(norm: NormalizationBridge, reading: list[tuple[Tensor, Tensor | No
     bias = getattr(norm, "bias", None)
     for W, b_W in reading:
         if bias is not None:
-            b_W += bias @ W
+            b_W += bias @ W  # ``families.complete_blocks`` sees to it that there is one
         W *= norm.weight[:, None]
         if bias is not None:
             W -= W.mean(dim=-2, keepdim=True)
@@ -122,6 +146,30 @@ def fold_value_bias(attn: AttentionBridge) -> None:
     attn.b_V.zero_()
 
 
+def fold_into_makers(norm: NormalizationBridge, made: list[Tensor]) -> None:
+    """Move the gain of a norm on queries, keys or what is written into the weights that make it, in place.
+
+    ``x / rms(x) * g == (x * g) / rms((x * g) / g)``: the weights make ``x * g`` from now on, and the norm, which
+    keeps ``1 / g`` as its weight, divides that by one number a token (``hook_scale``). After a writer that weight
+    reads what was written, so in a rotated stream it is a matrix. A gain of zero counts as one millionth.
+    """
+    gain = torch.where(norm.weight == 0, 1e-6, norm.weight)
+    for W in made:
+        # A norm over one head has d_head gains for every head, one over all heads has its own for each.
+        W *= gain.reshape(-1, *[1] * (W.ndim - 2), W.shape[-1]) if len(gain) != W.shape[-1] else gain
+    component: Any = norm.original_component
+    eps = component.eps if hasattr(component, "eps") else component.variance_epsilon
+    component.weight.copy_(1 / gain)
+    vars(norm)["forward"] = MethodType(partial(_divide, eps=eps), norm)  # as usual it would land on the module it wraps
+
+
+def _divide(norm: NormalizationBridge, x: Float[Tensor, "*pos d"], *, eps: float) -> Float[Tensor, "*pos d"]:
+    x, weight = norm.hook_in(x), norm.weight
+    own = x * weight if weight.ndim == 1 else x @ weight
+    scale = norm.hook_scale((own.square().mean(dim=-1, keepdim=True) + eps).sqrt())
+    return norm.hook_out(norm.hook_normalized(x / scale))
+
+
 @torch.no_grad()
 def fold_and_centre(model: TransformerBridge) -> bool:
     """Fold every norm into its readers; in LayerNorm models also centre what writes to the stream.
@@ -135,6 +183,8 @@ def fold_and_centre(model: TransformerBridge) -> bool:
         fold_norm(norm, reading)
     for block in model.blocks:
         fold_value_bias(block.attn)
+        for norm, made in (*writer_norms(block), *head_norms(block)):
+            fold_into_makers(norm, made)
     for writer in writers(model) if is_layer_norm else []:
         writer -= writer.mean(dim=-1, keepdim=True)
     return is_layer_norm

@@ -1,12 +1,10 @@
 """Controls beside a figure that updates in place."""
 
-import sys
 from collections.abc import Callable, Mapping
 from html import escape
 from inspect import signature
 from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
@@ -16,27 +14,11 @@ from traitlets import TraitError
 from rsutils.drawing import Figure
 from rsutils.drawing.colours import MARK
 from rsutils.errors import CourseError, strict
+from rsutils.teaching.page import Companion, enable_in_colab
 
 LABEL = {"description_width": "initial"}
 # The words have the colour of the page's own text: no red is legible on white and on a dark page.
 ALERT = f"border-left:4px solid {MARK};padding-left:8px;line-height:1.4"
-
-
-class Follower(anywidget.AnyWidget):
-    """Nothing to see: it lets plotly's figures follow the box that it stands in, when that is shown or resized.
-
-    Plotly measures a widget before it is on the page, finds no width, takes 700 pixels, and listens to the window only.
-    """
-
-    _esm = """
-    function render({ el }) {
-      const observer = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
-      const start = () => (el.isConnected ? observer.observe(el.parentElement) : requestAnimationFrame(start));
-      start();
-      return () => observer.disconnect();
-    }
-    export default { render };
-    """
 
 
 class Explorer(widgets.VBox):
@@ -69,7 +51,7 @@ class Explorer(widgets.VBox):
             control.observe(lambda change, name=name: self._changed(name), "value")
         row = widgets.HBox(list(self.controls.values()), layout=widgets.Layout(flex_flow="row wrap"))
         super().__init__(
-            [row, self.error, self.figure, self.description, Follower()], layout=widgets.Layout(width="100%")
+            [row, self.error, self.figure, self.description, Companion()], layout=widgets.Layout(width="100%")
         )
 
     @property
@@ -197,9 +179,3 @@ def _apply(target: BasePlotlyType, before: dict, after: dict) -> None:
             _apply(target[key], was, now)
         elif isinstance(was, np.ndarray) or isinstance(now, np.ndarray) or was != now:
             target[key] = now
-
-
-def enable_in_colab() -> None:
-    """Let Colab load the widgets that it does not ship; elsewhere do nothing."""
-    if "google.colab" in sys.modules:
-        sys.modules["google.colab"].output.enable_custom_widget_manager()

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from rsutils.errors import CourseError
-from rsutils.teaching.explorer import enable_in_colab
+from rsutils.teaching.page import Companion, enable_in_colab
 
 # Every prediction asked so far: a cell that is run again asks the same one, and an answer finds its own question
 # where a notebook gives several questions one name.
@@ -30,7 +30,7 @@ class Prediction(widgets.VBox):
         layout = widgets.Layout(width="auto")
         self.choice = widgets.RadioButtons(options=buttons, value=None, layout=layout)
         self.feedback = widgets.HTML()
-        super().__init__([widgets.HTML(_prose(question)), self.choice, self.feedback])
+        super().__init__([widgets.HTML(_prose(question)), self.choice, self.feedback, Companion()])
 
     def reveal(self, answer: str, why: str = "", otherwise: Mapping[str, str] | None = None) -> None:
         """Show a button that tells the answer, once an option is chosen; without a kernel the answer unfolds.
@@ -60,7 +60,7 @@ class Answer(widgets.VBox):
         self.button.on_click(self._show)
         self._wait()
         asked.choice.observe(self._wait, "value")
-        super().__init__([self.button, self.shown])
+        super().__init__([self.button, self.shown, Companion()])
 
     def _wait(self, change: object = None) -> None:
         waits = self.asked.choice.value is None

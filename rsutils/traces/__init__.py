@@ -1,6 +1,7 @@
 """Chapter 02: what each component writes into the residual stream, and what becomes of it."""
 
 from rsutils.traces import attribution, figures
+from rsutils.traces.effects import worth
 from rsutils.traces.writes import (
     Contrast,
     by_source_position,
@@ -24,5 +25,6 @@ __all__ = [
     "read_streams",
     "rebuild",
     "trace",
+    "worth",
     "zero_ablated",
 ]

@@ -17,6 +17,7 @@ from rsutils.errors import CourseError
 from rsutils.models import check_index, shown
 
 KEPT = ("embed", "pos_embed", "resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "pattern", "v", "z")
+KEPT_BY_NAME = ("ln1_post.hook_scale", "ln_final.hook_scale", "unembed.hook_out")
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Trace:
 
     ``writes`` holds the embedding, the positions (where the model adds them to the stream) and each layer's
     attention and MLP output, called ``names`` as TransformerLens calls them. ``streams`` is the stream the
-    model computed: before the first layer, then after each layer. ``cache`` is TransformerLens's, without the
-    batch axis.
+    model computed: before the first layer, then after each layer. ``logits`` is what the unembedding reads, before
+    any cap. ``cache`` is TransformerLens's, without the batch axis; where norms follow the writers, its ``z`` is
+    divided by theirs, so that ``z @ W_O`` is what a head writes.
     """
 
     model: TransformerBridge
@@ -60,14 +62,15 @@ def trace(model: TransformerBridge, text: str | Int[Tensor, "1 pos"]) -> Trace:
         models.check_ids(model, tokens)
         if len(tokens) > 1:
             raise CourseError(f"expected the tokens of one prompt, got {len(tokens)} rows: trace one after the other")
-    logits, cache = model.run_with_cache(
-        tokens, names_filter=lambda name: name.split("hook_")[-1] in KEPT or name == "ln_final.hook_scale"
+    _, cache = model.run_with_cache(
+        tokens, names_filter=lambda name: name.split("hook_")[-1] in KEPT or name.endswith(KEPT_BY_NAME)
     )
     cache = cache.remove_batch_dim()
+    models.divide_by_writer_norms(model, cache)
     writes, names = cache.decompose_resid(return_labels=True)
     streams = torch.stack([cache["resid_pre", 0], *(cache["resid_post", i] for i in range(model.cfg.n_layers))])
     labels = [str(token) for token in model.to_str_tokens(tokens[0])]
-    return Trace(model, tokens, labels, names, writes, streams, logits[0], cache)
+    return Trace(model, tokens, labels, names, writes, streams, cache["unembed.hook_out"], cache)
 
 
 def rebuild(found: Trace) -> Float[Tensor, "point pos d_model"]:
@@ -174,7 +177,8 @@ def by_source_position(found: Trace, layer: int, head: int, destination: int) ->
     attn = found.model.blocks[layer].attn
     pattern = found.cache["pattern", layer][head, destination]
     v = found.cache["v", layer][:, models.kv_heads(attn)[head]]
-    return pattern[:, None] * (v @ attn.W_O[head])
+    scale = models.writer_scale(found.model, found.cache, layer, "attn")
+    return pattern[:, None] * (v @ attn.W_O[head]) / scale[destination % len(scale)]
 
 
 @dataclass(frozen=True)
@@ -235,16 +239,24 @@ def zero_ablated(found: Trace, name: str, position: int) -> Trace:
     if name not in found.names:
         raise CourseError(f"expected one of the writes {', '.join(found.names)}, got {shown(name)}: take one of these")
     position = check_index("position", position, len(found.labels))
-    layer, _, kind = name.partition("_")
-    hook_name = f"blocks.{layer}.hook_{kind}" if layer.isdigit() else f"hook_{name}"
 
     def cut(value, hook):
         value = value.clone()
         value[:, position] = 0
         return value
 
-    with found.model.hooks(fwd_hooks=[(hook_name, cut)]):
+    with found.model.hooks(fwd_hooks=[(hook_name(name), cut)]):
         return trace(found.model, found.tokens)
+
+
+def hook_name(write: str) -> str:
+    """TransformerLens's name of the activation that a write is.
+
+    >>> hook_name("0_attn_out"), hook_name("pos_embed")
+    ('blocks.0.hook_attn_out', 'hook_pos_embed')
+    """
+    layer, _, kind = write.partition("_")
+    return f"blocks.{layer}.hook_{kind}" if layer.isdigit() else f"hook_{write}"
 
 
 def _is_parallel(found: Trace) -> bool:

@@ -102,8 +102,8 @@ def cosines(shares: dict[str, Float[Tensor, " bins"]], most: float, beyond: Floa
         f"{null:.2%}",
         x="cosine of a pair, in units of chance 1/√d (outer bins: everything beyond)",
         y="share of pairs in the bin (log10, empty bins at −7)",
-        alt=f"Two curves over the cosine. Beyond three times chance: {model:.2%} of the model's pairs, {null:.2%} of "
-        "the null's.",
+        alt=f"{len(shares)} curves over the cosine. Beyond three times chance: {model:.2%} of the model's pairs, "
+        f"{null:.2%} of the null's.",
     )
 
 

@@ -15,9 +15,9 @@ from transformer_lens import ActivationCache
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
-from rsutils.models import check_index, tokens
+from rsutils.models import check_index, divide_by_writer_norms, mlp_readers, tokens
 from rsutils.virtual.products import check_count
-from rsutils.virtual.weights import factors, mlp_layer, read_weights, virtual_weights
+from rsutils.virtual.weights import factors, mlp_layer, read_weights, reader_names, virtual_weights
 
 # What a ledger needs of a run; a full cache of a long text would take gigabytes.
 KEPT = (
@@ -27,6 +27,7 @@ KEPT = (
     "hook_mlp_out",
     "ln2.hook_scale",
     "mlp.hook_post",
+    "ln2_post.hook_scale",
     "mlp.hook_pre",
     "mlp.hook_pre_linear",
 )
@@ -45,7 +46,10 @@ class Neuron:
 
 
 class Record(NamedTuple):
-    """The tokens of a text and what ledgers need of its run, without the batch dimension."""
+    """The tokens of a text and what ledgers need of its run, without the batch dimension.
+
+    Where norms follow the writers, ``hook_post`` is divided by theirs: ``hook_post @ W_out`` is what an MLP writes.
+    """
 
     tokens: list[str]
     cache: ActivationCache
@@ -76,7 +80,9 @@ def record(model: TransformerBridge, text: str) -> Record:
     """
     ids = tokens(model, text)
     _, cache = model.run_with_cache(ids, names_filter=lambda hook: hook.endswith(KEPT))
-    return Record([str(token) for token in model.to_str_tokens(ids)], cache.remove_batch_dim())
+    cache = cache.remove_batch_dim()
+    divide_by_writer_norms(model, cache)
+    return Record([str(token) for token in model.to_str_tokens(ids)], cache)
 
 
 def neuron_ledger(model: TransformerBridge, run: Record, neuron: Neuron) -> Ledger:
@@ -163,11 +169,17 @@ def pre_hook(model: TransformerBridge, layer: int, reader: str) -> str:
     return f"blocks.{layer}.mlp.hook_pre" + ("_linear" if model.cfg.gated_mlp and reader == "in" else "")
 
 
+def read_bias(model: TransformerBridge, layer: int, reader: str) -> Float[Tensor, " d_mlp"]:
+    """The bias that an MLP adds to what it reads through ``reader``; zeros where there is none."""
+    W, b = mlp_readers(model.blocks[layer])[reader_names(model).index(reader)]
+    return W.new_zeros(W.shape[1]) if b is None else b
+
+
 def _reading(model: TransformerBridge, neuron: Neuron) -> tuple[Float[Tensor, " d_model"], Float[Tensor, ""]]:
     """The direction a neuron reads and its bias (zero where there is none)."""
-    index, b_in = index_of(model, neuron), model.blocks[neuron.layer].mlp.b_in
-    W = read_weights(model, neuron.layer, neuron.reader)
-    return W[:, index], W.new_zeros(()) if b_in is None or neuron.reader == "gate" else b_in[index]
+    index = index_of(model, neuron)
+    W, b = read_weights(model, neuron.layer, neuron.reader), read_bias(model, neuron.layer, neuron.reader)
+    return W[:, index], b[index]
 
 
 def _scale(run: Record, layer: int) -> Float[Tensor, " pos"]:

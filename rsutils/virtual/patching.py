@@ -10,7 +10,7 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.models import tokens
-from rsutils.virtual.ledger import Neuron, index_of, pre_hook
+from rsutils.virtual.ledger import Neuron, index_of, pre_hook, read_bias
 from rsutils.virtual.weights import Component, factors, mlp_layer
 
 Edits = dict[str, Callable[[Tensor], Tensor]]
@@ -31,7 +31,7 @@ def measured_weights(
 
     One is added to the source neuron's activation, and what that changes in its MLP's output is added to the
     destination's input alone; the pre-activations, less their bias and times their scale, answer. The same
-    row comes out at every token of every text.
+    row comes out at every token of every text. A norm after the source's MLP is held at what it divided by.
 
     Raises:
         CourseError: no such neuron, destination or reader, the source is not the earlier one, or the text is empty
@@ -43,11 +43,12 @@ def measured_weights(
     one = torch.zeros(model.blocks[source.layer].mlp.W_out.shape[0])
     one[index_of(model, source)] = 1.0
     ids = tokens(model, text)
-    clean = _run(model, ids, destination, out, scale, pre)
-    raised = _run(model, ids, destination, out, edits={post: lambda x: x + one})
+    after = f"blocks.{source.layer}.ln2_post.hook_scale"
+    clean = _run(model, ids, destination, out, scale, pre, after)
+    held = {after: lambda _: clean[after]} if after in clean else {}
+    raised = _run(model, ids, destination, out, edits={post: lambda x: x + one * clean.get(after, 1)} | held)
     pushed = _run(model, ids, destination, scale, pre, edits=_at_input(destination, raised[out] - clean[out]))
-    b_in = model.blocks[destination].mlp.b_in
-    b = 0 if b_in is None or reader == "gate" else b_in
+    b = read_bias(model, destination, reader)
     return (pushed[pre] - b) * pushed[scale] - (clean[pre] - b) * clean[scale]
 
 
@@ -87,7 +88,7 @@ def _run(
     hooks: list[tuple[str | Callable, Callable]] = [
         (name, lambda x, hook, edit=edit: edit(x)) for name, edit in (edits or {}).items()
     ]
-    hooks += [(name, partial(save, name=name)) for name in keep]
+    hooks += [(name, partial(save, name=name)) for name in keep if name in model.hook_dict]
     before = model.cfg.use_hook_mlp_in
     try:
         model.set_use_hook_mlp_in(True)

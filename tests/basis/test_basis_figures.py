@@ -7,11 +7,11 @@ import torch
 from rsutils import basis
 
 
-@pytest.mark.parametrize(("moved", "small"), [(1e-5, True), (0.1, False)])
-def test_rotation_says_how_far_coordinates_and_log_probabilities_moved(moved, small):
+@pytest.mark.parametrize(("moved", "by"), [(1e-5, "by less than 0.001"), (0.1, "by up to 0.1")])
+def test_rotation_says_how_far_coordinates_and_log_probabilities_moved(moved, by):
     before, after = torch.tensor([3.0, 4.0, 0.0]), torch.tensor([0.0, 4.0, 3.0])
     fig = basis.figures.rotation(before, after, 0.5, moved)
-    assert f"Turned by 0.5: coordinates move by up to 3.0, log-probabilities by less than 0.001: {small}" in fig.words
+    assert f"Turned by 0.5: coordinates move by up to 3.0, log-probabilities {by}" in fig.words
     assert f"correlation {np.corrcoef(before, after)[0, 1]:.2f}, norms 5.00 and 5.00" in fig.words
     np.testing.assert_array_equal(fig.data[0].x, before)
     np.testing.assert_array_equal(fig.data[0].y, after)

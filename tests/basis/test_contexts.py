@@ -1,4 +1,4 @@
-"""``rotated``, ``unfolded`` and ``rms_norms`` leave a model as they found it, whatever happens inside and wherever."""
+"""``rotated``, ``untrained``, ``unfolded`` and ``rms_norms`` leave a model as they found it, whatever happens."""
 
 import sys
 from contextlib import ExitStack, suppress
@@ -80,7 +80,7 @@ def test_a_second_one_of_a_kind_is_refused_and_the_first_goes_on(own, kind):
     enter = contexts(own)[kind]
     with enter():
         inside = own(TOKENS)
-        with pytest.raises(rsutils.CourseError, match=f"not inside {kind} yet"), enter():
+        with pytest.raises(rsutils.CourseError, match=f"not inside .*{kind}.* yet"), enter():
             pass
         assert torch.equal(own(TOKENS), inside)
     assert_as_before(own, before, logits)
@@ -88,9 +88,47 @@ def test_a_second_one_of_a_kind_is_refused_and_the_first_goes_on(own, kind):
 
 def test_what_is_rotated_cannot_be_measured_again_inside(own):
     before, logits = state(own), own(TOKENS)
-    with contexts(own)["rotated"](), pytest.raises(rsutils.CourseError, match="not inside rotated yet"):
+    with contexts(own)["rotated"](), pytest.raises(rsutils.CourseError, match="not inside rotated or untrained yet"):
         basis.max_change(own, TOKENS, basis.random_rotation(own.cfg.d_model))
     assert_as_before(own, before, logits)
+
+
+def test_what_is_untrained_is_random_small_alike_in_every_pass_and_gone_afterwards(own):
+    before, logits = state(own), own(TOKENS)
+    width = own.original_model.config.initializer_range
+    seen = {}
+
+    def keep(value, hook):
+        seen[hook.name] = value
+
+    names = ["hook_embed", "blocks.0.hook_mlp_out", "blocks.1.hook_mlp_out"]
+    with basis.untrained(own, seed=1):
+        with own.hooks(fwd_hooks=[(name, keep) for name in names]):
+            there = own(TOKENS)
+        embed, first, second = (seen[name] for name in names)
+        assert torch.equal(own(TOKENS), there)
+        with pytest.raises(rsutils.CourseError, match="not inside rotated or untrained yet"), basis.untrained(own):
+            pass
+    with basis.untrained(own, seed=2):
+        assert not torch.allclose(own(TOKENS), there)
+    assert 0.8 * width < embed.std() < 1.2 * width
+    assert not torch.allclose(first, second)
+    assert_as_before(own, before, logits)
+
+
+def test_untrained_is_where_training_started():
+    """The stream is as long, and has as little of a basis, as in the embedded model at step 0, other random weights."""
+    model, start = load_model("embedded"), load_model(rsutils.models.checkpoints()[0])
+    tokens = torch.randint(0, model.cfg.d_vocab, (5, 31), generator=torch.Generator().manual_seed(5))
+
+    def streams(of):
+        return of.run_with_cache(tokens)[1].accumulated_resid(layer=-1, incl_mid=False)
+
+    with basis.untrained(model):
+        ours = streams(model)
+    norms = [each.norm(dim=-1).mean(dim=(1, 2)) for each in (ours, streams(start))]
+    torch.testing.assert_close(*norms, rtol=0.1, atol=0)
+    assert abs(basis.kurtosis(ours).median() - 3) < 0.3 < basis.kurtosis(streams(model)).median() - 3
 
 
 def test_a_pass_that_failed_inside_does_not_spoil_the_next(own):

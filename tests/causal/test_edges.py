@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from transformer_lens import patching
 
+import rsutils
 from rsutils import causal
 from rsutils.causal import plain
 
@@ -56,7 +57,7 @@ def test_direct_and_total_effects_are_those_of_a_run_an_edge(model, prompts):
 
 
 @pytest.mark.parametrize("mode", ["q", "k", "v"])
-def test_total_effects_are_those_of_transformer_lens(model, prompts, mode):
+def test_total_effects_are_those_of_transformer_lens(transparent, model, prompts, mode):
     """Its own sweep patches from clean into a corrupt run: hand it the two runs the other way round."""
     if mode != "q" and len(model.blocks[0].attn.W_K) < model.cfg.n_heads:
         pytest.skip("TransformerLens patches no shared keys or values")
@@ -126,3 +127,21 @@ def test_an_interruption_keeps_what_is_computed(small_models, prompts_of, monkey
     np.testing.assert_array_equal(found.prompts("live")[0], whole.prompts("live")[0])
     assert np.isnan(found.prompts("live")[1]).all()
     assert len(found.table()) == 1
+
+
+def test_a_family_that_is_not_covered_says_why_in_one_line(uncovered):
+    model, why = uncovered
+    prompts = causal.repeated(model, 2, lags=(13, 17))
+    for measure in (causal.direct_effects, causal.total_effects):
+        with pytest.raises(rsutils.CourseError, match=why):
+            measure(model, prompts, destinations=["L1H0 Q"], progress=False)
+    removed = causal.ablation_effects(model, prompts, ["L0H1"], progress=False)
+    assert np.abs(removed.values["zero"]).max() > 0
+
+
+def test_nothing_is_in_the_way_of_the_covered_families(model):
+    assert causal.in_the_way(model) == ""
+
+
+def test_what_is_in_the_way_is_known_before_anything_is_measured(uncovered):
+    assert causal.in_the_way(uncovered[0])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from transformer_lens.tools.analysis import EdgeAttributionConfig, attribution_patch
 
+import rsutils
 from rsutils import causal
 from rsutils.causal import gradients
 
@@ -44,7 +45,7 @@ def nearly_the_same(run):
     return near
 
 
-def test_slopes_of_small_changes_are_their_effects(in_double, prompts, monkeypatch):
+def test_slopes_of_small_changes_are_their_effects(transparent, in_double, prompts, monkeypatch):
     for module in (gradients, causal.edges):
         monkeypatch.setattr(module, "run_both", nearly_the_same(module.run_both))
     sources = ["embed", "L0H2", "mlp 0"]
@@ -54,6 +55,15 @@ def test_slopes_of_small_changes_are_their_effects(in_double, prompts, monkeypat
     assert np.array_equal(there, ~np.isnan(found))
     assert there.sum() > 60 * N
     np.testing.assert_allclose(found[there], true[there], atol=4e-3, rtol=2e-2)
+
+
+def test_opaque_attention_is_refused_in_one_line(opaque):
+    prompts = causal.repeated(opaque, N, lags=(13, 17))
+    with pytest.raises(rsutils.CourseError, match="only shows it"):
+        causal.edge_attribution(opaque, prompts, destinations=["L1H0 K"])
+    assert np.nanmax(np.abs(causal.edge_attribution(opaque, prompts, destinations=["unembed"]).effect("slope"))) > 0
+    by_value = causal.edge_attribution(opaque, prompts, destinations=["L1H0 V"]).effect("slope")
+    assert np.nanmax(np.abs(by_value)) > 0
 
 
 def test_node_slopes_are_those_of_transformer_lens(with_slopes, model, prompts):

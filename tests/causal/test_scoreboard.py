@@ -9,6 +9,7 @@ import torch
 from rsutils import CourseError, causal, coupling
 from rsutils.causal import predictors as P
 from rsutils.causal import ranking as S
+from rsutils.causal import runs as R
 from rsutils.causal.contest import Board, predict, seal
 
 
@@ -52,7 +53,7 @@ def test_what_is_sent_is_measured_on_the_tokens(model):
     sources, destinations = causal.writers(model), causal.readers(model)
     for i, writer in enumerate(sources):
         for j, reader in enumerate(destinations):
-            x = P._write(model, writer, cache)[:, 1:] / cache[P._scale_hook(reader)][:, 1:]
+            x = R.of_writer(model, writer, cache[R.writer_hook(writer)])[:, 1:] / cache[R.scale_hook(reader)][:, 1:]
             sent = (x @ causal.read(model, reader)).square().sum(-1).mean().sqrt().item()
             assert found[i, j] == pytest.approx(sent, rel=1e-3)
 

@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+import shapes
 import torch
 from transformer_lens import FactoredMatrix
 
@@ -12,7 +13,7 @@ import rsutils
 from rsutils import basis, compare, coupling, virtual
 from rsutils.compare import rank_correlation
 from rsutils.coupling import Reader, Writer, figures
-from rsutils.models import load_model, tokens
+from rsutils.models import load_model, tokens, writer_scale
 
 TEXTS = ("Anna gave the red ball to Tom.", "Why did the bird fly away?", "The opposite of hot is cold.")
 
@@ -56,6 +57,7 @@ def test_the_loop_and_transformer_lens_agree_with_the_grams(model, measured):
     assert measured.norm[1, -1] == pytest.approx(norm, rel=1e-5)
 
 
+@shapes.every_family
 def test_parts_are_the_models_own_weights_from_embedding_to_unembedding(model):
     sources, destinations = coupling.sources(model), coupling.destinations(model)
     kinds = 2 if model.cfg.gated_mlp else 1
@@ -130,7 +132,10 @@ def test_weighted_coupling_is_the_rms_of_what_varies_in_a_readers_input(model, m
     scale = torch.cat([cache[f"blocks.{layer}.ln2.hook_scale"][0, 1:] for cache in caches]).double().mean()
     into = coupling.destinations(model)[kinds * layer].weight.double()
     for source in (0, 1):
-        post = torch.cat([cache[f"blocks.{source}.mlp.hook_post"][0, 1:] for cache in caches]).double()
+        posts = [
+            cache[f"blocks.{source}.mlp.hook_post"] / writer_scale(model, cache, source, "mlp") for cache in caches
+        ]
+        post = torch.cat([each[0, 1:] for each in posts]).double()
         contribution = post @ model.blocks[source].mlp.W_out.double() @ into / scale
         rms = (contribution - contribution.mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
         assert measured.metric("weighted")[source + 1, kinds * layer] == pytest.approx(rms, rel=1e-4)
@@ -142,7 +147,13 @@ def test_weighted_needs_text_that_fits(small_models):
     assert "weighted" not in coupling.all_pairs(small_models["gpt2"]).metrics
 
 
-def test_centring_the_writers_changes_no_product_once_norms_are_folded(model, measured):
+@pytest.mark.parametrize(
+    "kind", ["gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "olmo", "opt", "phi", "qwen3", "stablelm"]
+)
+def test_centring_the_writers_changes_no_product_once_norms_are_folded(kind, small_models):
+    """Of the families whose writers hold no constants or gains."""
+    model = small_models[kind]
+    measured = coupling.all_pairs(model, TEXTS)
     plain = load_model(model.info.name, processed=False)
     half = coupling.measure(coupling.sources(plain), coupling.destinations(model), model.cfg.d_model)
     np.testing.assert_allclose(half.norm, measured.norm, rtol=2e-6)
@@ -180,11 +191,11 @@ def test_figures_show_the_map_and_say_what_is_in_it(measured):
         [best] = measured.top(metric, 1)
         fig = figures.pairs(measured, metric)
         np.testing.assert_array_equal(fig.data[0].z.astype(np.float32), measured.metric(metric).astype(np.float32))
-        assert f"the largest {metric} is {best.source} to {best.destination}" in fig.words
+        assert f"{metric} is largest from {best.source} to {best.destination}" in fig.words
         assert (fig.layout.xaxis.title.text, fig.layout.yaxis.title.text) == ("destination (reads)", "source (writes)")
         row = figures.pairs(measured, metric, "embed")
         np.testing.assert_allclose(row.data[0].y, measured.metric(metric)[0], rtol=1e-6)
-        assert f"the largest {metric} of embed is to" in row.words
+        assert f"{metric} of embed is largest to" in row.words
 
 
 def test_sizes_are_drawn_beside_norms(measured):
@@ -194,7 +205,7 @@ def test_sizes_are_drawn_beside_norms(measured):
     assert fig.data[0].y[at] == pytest.approx(measured.norm[1, -1])
     assert len(fig.data[0].x) == np.isfinite(measured.norm).sum()
     follows = rank_correlation(measured.metric("size"), measured.norm)
-    assert f"Size alone ranks the pairs with correlation {follows:.2f}" in fig.words
+    assert f"Size and norm rank the pairs with correlation {follows:.2f}" in fig.words
 
 
 def test_rankings_compare_each_metric_with_each(measured):
@@ -302,6 +313,6 @@ def test_explorer_redraws_the_map(measured):
         metric=list(coupling.METRICS),
         source=[*figures.WHOLE, *measured.sources],
     )
-    assert "the largest z is" in explorer.set(metric="z").static().words
-    assert "of mlp 1 is to" in explorer.set(source="mlp 1").static().words
+    assert "z is largest from" in explorer.set(metric="z").static().words
+    assert "of mlp 1 is largest to" in explorer.set(source="mlp 1").static().words
     assert explorer.set(source="MLPs only").static().data[0].z.shape == coupling.mlps(measured).z.shape

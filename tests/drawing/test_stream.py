@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+import shapes
 import torch
 from IPython.core.formatters import DisplayFormatter
 
@@ -74,6 +75,7 @@ def boxes(root):
         yield text.text, left, y - 0.75 * size, left + width, y + 0.22 * size
 
 
+@shapes.every_family
 def test_every_write_of_every_family_has_a_ribbon(model):
     found = traces.trace(model, TEXT)
     measures = traces.measure(found)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import shapes
 import torch
 from transformer_lens import head_detector
 
@@ -30,6 +31,7 @@ def test_too_long_a_span_gets_one_line(small_models):
         heads.repeated_tokens(small_models["llama"], 31)
 
 
+@shapes.every_family
 def test_attend_gives_patterns_and_the_loss_on_the_second_copy(model, ids):
     pattern, loss = heads.attend(model, ids)
     assert pattern.shape == (model.cfg.n_layers, 3, model.cfg.n_heads, 2 * LENGTH + 1, 2 * LENGTH + 1)
@@ -71,11 +73,12 @@ def test_mean_ablated_replaces_one_head_by_its_mean(model, ids):
     name = "blocks.1.attn.hook_z"
     _, intact = model.run_with_cache(ids, names_filter=name)
     with heads.mean_ablated(model, 1, 3):
-        _, cache = model.run_with_cache(ids, names_filter="blocks.1.hook_attn_out")
+        _, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith(("hook_attn_out", "hook_scale")))
     attn, z = model.blocks[1].attn, intact[name].clone()
     z[:, :, 3] = z[:, :, 3].mean(dim=(0, 1))
     out = torch.einsum("bphd,hdm->bpm", z, attn.W_O) + (0 if attn.b_O is None else attn.b_O)
-    torch.testing.assert_close(cache["blocks.1.hook_attn_out"], out, atol=2e-5, rtol=0)
+    written = cache["blocks.1.hook_attn_out"] * models.writer_scale(model, cache, 1, "attn")
+    torch.testing.assert_close(written, out, atol=2e-5, rtol=0)
     _, after = model.run_with_cache(ids, names_filter=name)
     torch.testing.assert_close(after[name], intact[name])
 

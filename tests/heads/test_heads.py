@@ -8,18 +8,20 @@ import shapes
 import torch
 import transformers
 from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.model_bridge.generalized_components import AttentionBridge
 
 import rsutils
-from rsutils import heads
+from rsutils import heads, models
+from rsutils.models.families import FAMILIES
 
 TOKENS = torch.randint(0, 257, (1, 19), generator=torch.Generator().manual_seed(7))
 
 
 def dense(model, offset=0):
     """W_OV and W_QK of every head, multiplied out in float64, by label."""
-    turn = heads.rotation(model, offset).double()
     OV, QK = {}, {}
     for layer, block in enumerate(model.blocks):
+        turn = heads.rotation(model, offset, layer).double()
         W_Q, W_K, W_V, W_O = (getattr(block.attn, f"W_{x}").double() for x in "QKVO")
         for head in range(len(W_Q)):
             group = head * len(W_K) // len(W_Q)
@@ -87,21 +89,66 @@ def test_offset_matters_with_rotary_positions_only(model):
     assert (np.nanmax(np.abs(near - far)) > 1e-3) == is_rotary
 
 
+@shapes.every_family
 @pytest.mark.parametrize("offset", [0, 1, 7])
 def test_rotation_gives_the_models_attention_scores(model, offset):
-    """With biases, and with the rotation for that distance, the factors give the scores the model computes."""
+    """With biases, and with the rotation for that distance, the factors give the scores the model computes.
+
+    Norms on queries and keys divide by one number a token, and a head (or all heads together).
+    """
+    attn = model.blocks[1].attn
+    if type(attn) is AttentionBridge:
+        pytest.skip("Hugging Face's own attention shows patterns only: see the next test")
+    divided = [name for name in ("q_norm", "k_norm") if name in attn.submodules]
     names = ["blocks.1.attn.hook_in", "blocks.1.attn.hook_attn_scores"]
-    _, cache = model.run_with_cache(TOKENS, names_filter=names)
-    x, attn = cache[names[0]][0], model.blocks[1].attn
+    scales = [f"blocks.1.attn.{name}.hook_scale" for name in divided]
+    _, cache = model.run_with_cache(TOKENS, names_filter=[*names, *scales])
+    x = cache[names[0]][0]
+    cap = getattr(model.cfg, "attn_scores_soft_cap", None) or 0
     for head in range(model.cfg.n_heads):
         group = head * len(attn.W_K) // len(attn.W_Q)
         query, key = x @ attn.W_Q[head], x @ attn.W_K[group]
         if attn.b_Q is not None:
             query, key = query + attn.b_Q[head], key + attn.b_K[group]
-        scores = query @ heads.rotation(model, offset) @ key.T / model.cfg.d_head**0.5
+        if divided:
+            query, key = (
+                u / (cache[name][0, i] if cache[name].ndim == 4 else cache[name][0])
+                for u, name, i in zip((query, key), scales, (head, group), strict=True)
+            )
+        scores = query @ heads.rotation(model, offset, 1) @ key.T / model.cfg.d_head**0.5
+        scores = cap * (scores / cap).tanh() if cap > 0 else scores
         actual = cache[names[1]][0, head].diagonal(-offset)
         assert actual.std() > 0.1
         torch.testing.assert_close(scores.diagonal(-offset), actual, atol=2e-5, rtol=0)
+
+
+@shapes.every_family
+def test_rotations_give_the_models_patterns(model):
+    """All distances at once, within the layer's window, where no norm comes between."""
+    for layer, block in enumerate(model.blocks):
+        if models.head_norms(block):
+            pytest.skip("scores are divided by numbers of each token here: see the test before")
+        names = [f"blocks.{layer}.{name}" for name in ("ln1.hook_normalized", "attn.hook_pattern")]
+        _, cache = model.run_with_cache(TOKENS, names_filter=names)
+        x, n = cache[names[0]][0], TOKENS.shape[1]
+        (W_Q, b_Q), (W_K, b_K), _ = models.attention_readers(block)
+        query, key = (
+            x @ W + (0 if b is None else b[:, None])
+            for W, b in (
+                (W_Q, b_Q),
+                (W_K[models.kv_heads(block.attn)], b_K if b_K is None else b_K[models.kv_heads(block.attn)]),
+            )
+        )
+        scores = torch.full((model.cfg.n_heads, n, n), -torch.inf)
+        for offset in range(models.window(model, layer) or n):
+            if offset >= n:
+                break
+            found = query @ heads.rotation(model, offset, layer) @ key.mT / model.cfg.d_head**0.5
+            rows = torch.arange(offset, n)
+            scores[:, rows, rows - offset] = found[:, rows, rows - offset]
+        cap = getattr(model.cfg, "attn_scores_soft_cap", None) or 0
+        scores = cap * (scores / cap).tanh().where(scores.isfinite(), -torch.inf) if cap > 0 else scores
+        torch.testing.assert_close(scores.softmax(-1), cache[names[1]][0], atol=2e-5, rtol=0)
 
 
 # The null.
@@ -147,7 +194,7 @@ def test_centred_writers_have_one_dimension_less(small_models):
     for kind, model in small_models.items():
         c = heads.circuits(model)
         along = c.write.sum(-1).abs().max()
-        assert (along < 1e-5) == (c.n_directions == model.cfg.d_model - 1) == (kind in ("gpt2", "gpt_neox"))
+        assert (along < 1e-5) == (c.n_directions == model.cfg.d_model - 1) == (FAMILIES[kind].norm == "LayerNorm")
 
 
 # Planted edges: of 18 heads in 3 layers, L0H1 feeds the queries, L0H0 the keys, L1H1 the values of L2H0.

@@ -32,9 +32,12 @@ def test_logits_are_those_of_hugging_face(kind, directories, small_models):
     torch.testing.assert_close(small_models[kind](TOKENS), expected, atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "llama", "mistral", "opt", "phi", "phi3", "qwen2", "smollm3"])
 def test_weights_are_those_of_compatibility_mode(kind, directories, small_models):
-    """TransformerLens folds the same weights by another route (its copies of the model, ours in place)."""
+    """TransformerLens folds the same weights by another route (its copies of the model, ours in place).
+
+    In the other families it leaves constants, norms after writers or some biases where they are.
+    """
     theirs = TransformerBridge.boot_transformers(str(directories[kind]), device="cpu")
     theirs.enable_compatibility_mode(disable_warnings=True, center_unembed=False)
     ours = small_models[kind]
@@ -45,12 +48,9 @@ def test_weights_are_those_of_compatibility_mode(kind, directories, small_models
         torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=1e-6, rtol=0, msg=name)
 
 
+@shapes.every_family
 def test_norms_are_folded_and_layernorm_writers_centred(model):
-    for norm in [
-        model.ln_final,
-        *(block.ln1 for block in model.blocks),
-        *(block.ln2 for block in model.blocks),
-    ]:
+    for norm, _ in models.norms(model):
         assert torch.equal(norm.weight, torch.ones_like(norm.weight))
     is_centred = model.blocks[0].mlp.W_out.mean(-1).abs().max() < 1e-7
     assert is_centred == model.info.centred == (model.cfg.normalization_type == "LN")

@@ -6,26 +6,14 @@ from pathlib import Path
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "site"), str(ROOT / "tests" / "browser")]
-from chromium import BROWSER  # noqa: E402
+sys.path.insert(0, str(ROOT / "site"))
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome was found"))
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with playwright.sync_playwright() as started:
-        # No profile of the tester's: it is headless, and what it opens lies in a folder of its own.
-        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
