@@ -99,9 +99,7 @@ class Attention:
 
     def made(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "head prompt pos d_model"]:
         """What each head writes more when its queries, keys and values all change (as ``shifts`` gives them)."""
-        scores = (self.queries + q) @ (self.keys + k).mT
-        # What is masked has a score next to the least of all numbers.
-        scores = torch.where(self.scores < torch.finfo(self.scores.dtype).min / 2, self.scores, scores)
+        scores = self.scores + (self.queries + q) @ (self.keys + k).mT - self.queries @ self.keys.mT
         z = scores.softmax(-1) @ (self.values + v) - self.pattern @ self.values
         return z.transpose(0, 1) @ self.attn.W_O[:, None]
 

@@ -1,32 +1,27 @@
 """Chapter 06: a circuit, found on some prompts and judged on others, beside random ones of its size."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
-from rsutils.causal.edges import total_effects
-from rsutils.causal.metric import Median, median, normalised
-from rsutils.causal.parts import Part, chosen, readers, writers
-from rsutils.causal.prompts import Prompts
+from rsutils.causal.metric import Estimate
+from rsutils.causal.parts import chosen
 from rsutils.causal.wiring import Wiring
 from rsutils.errors import CourseError
 
-KINDS, DIRECTIONS = ("nodes", "edges"), ("noising", "denoising")
 RESTORES, LEFT, BY_CHANCE = 0.8, 0.2, 0.1  # what a circuit must do, what it may leave, what a random one may do
-MARGIN = 0.1  # by how much the fitting half must do better, so that the other half may do worse
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """Some heads and MLPs (``nodes``, as ``causal.writers`` names them), or ``edges``: pairs of a writer and a reader.
+    """Some heads and MLPs (``kind`` is ``"nodes"``) as ``causal.writers`` names them, or ``"edges"``.
 
-    The embedding and the positions belong to every circuit of nodes and to its complement: they are the prompt.
+    An edge is a pair of names, of a writer and of one of ``causal.readers``. The embedding and the positions are the
+    prompt: they belong to every circuit of nodes and to what is left without it.
     """
 
     kind: str
@@ -35,192 +30,187 @@ class Circuit:
     def __len__(self) -> int:
         return len(self.members)
 
-    def whole(self, wiring: Wiring) -> Bool[Tensor, "writer reader"]:
-        """Which edges the circuit keeps.
+    def edges(self, wiring: Wiring) -> Bool[Tensor, "writer reader"]:
+        """Which edges are whole when only the circuit works.
 
         Raises:
             CourseError: the model has no such part.
         """
-        return self._mark(wiring, True)
+        return self._marked(wiring, True)
 
     def rest(self, wiring: Wiring) -> Bool[Tensor, "writer reader"]:
-        """Which edges the model keeps when the circuit is cut.
+        """Which edges are whole when everything but the circuit works.
 
         Raises:
             CourseError: the model has no such part.
         """
-        return self._mark(wiring, False)
+        return self._marked(wiring, False)
+
+    def nodes(self) -> list[str]:
+        """The parts at the ends of its edges, or its members: ``"L1H0"`` for ``"L1H0 K"``."""
+        ends = self.members if self.kind == "nodes" else [name for edge in self.members for name in edge]
+        return list(dict.fromkeys(_owner(name) for name in ends))
 
     def lit(self) -> list[str]:
         """Its parts as the picture of the stream names them (``traces.figures.stream``): heads by their layer."""
-        names = [name for member in self.members for name in ((member,) if self.kind == "nodes" else member)]
-        found = dict.fromkeys(_write(name.removesuffix(" gate").split()) for name in names)
-        return sorted(found, key=_place)
+        return list(dict.fromkeys(_written(node) for node in self.nodes()))
 
-    def _mark(self, wiring: Wiring, inside: bool) -> Bool[Tensor, "writer reader"]:
+    def _marked(self, wiring: Wiring, inside: bool) -> Bool[Tensor, "writer reader"]:
         marked = torch.full((len(wiring.writers), len(wiring.readers)), not inside)
-        rows, columns = ({part.name: i for i, part in enumerate(parts)} for parts in (wiring.writers, wiring.readers))
         if self.kind == "nodes":
-            chosen(wiring.writers, list(self.members))
-            marked[[rows[name] for name in self.members]] = inside
-            marked[[i for i, part in enumerate(wiring.writers) if part.layer < 0]] = True
+            members = set(chosen(wiring.writers, list(self.members)))
+            marked[[part in members for part in wiring.writers]] = inside
+            marked[[part.layer < 0 for part in wiring.writers]] = True
             return marked
-        chosen(wiring.writers, [source for source, _ in self.members])
-        chosen(wiring.readers, [destination for _, destination in self.members])
+        rows, columns = ({part.name: i for i, part in enumerate(parts)} for parts in (wiring.writers, wiring.readers))
+        for parts, names in zip((wiring.writers, wiring.readers), zip(*self.members, strict=True), strict=False):
+            chosen(parts, list(names))
         for source, destination in self.members:
             marked[rows[source], columns[destination]] = inside
         return marked
-
-
-class Growth(NamedTuple):
-    """A circuit as it grew: members in the order of their effects, and after each step what the fitting half said."""
-
-    circuit: Circuit
-    sizes: list[int]
-    restored: list[float]
-    left: list[float]
 
 
 class Verdict(NamedTuple):
     """What a circuit restores alone, what is left without it, and what random circuits of its size restore."""
 
     circuit: Circuit
-    faithfulness: Median
-    completeness: Median
+    faithfulness: Estimate
+    completeness: Estimate
     random: list[float]
     passes: bool
     sentence: str
 
 
-def restored(wiring: Wiring, whole: Bool[Tensor, "writer reader"]) -> Float[Tensor, " prompt"]:
-    """The share of what corruption takes that comes back when these edges are whole: 0 for none, 1 for all."""
-    return 1 - normalised(wiring.clean_metric, wiring.metric(whole), wiring.corrupt_metric)
+def all_nodes(wiring: Wiring) -> Circuit:
+    """Every head and every MLP."""
+    return Circuit("nodes", tuple(part.name for part in wiring.writers if part.layer >= 0))
 
 
-def candidates(wiring: Wiring, kind: str) -> list:
-    """All nodes or all edges of a model.
-
-    Raises:
-        CourseError: there is no such kind.
-    """
-    _check("a kind", kind, KINDS)
-    if kind == "nodes":
-        return [part.name for part in wiring.writers if part.layer >= 0]
-    return [(wiring.writers[i].name, wiring.readers[j].name) for i, j in wiring.can.nonzero().tolist()]
+def edges_among(wiring: Wiring, nodes: Circuit) -> Circuit:
+    """Every edge that exists between the prompt, these nodes and the unembedding."""
+    known = {*nodes.members, "unembed"} | {part.name for part in wiring.writers if part.layer < 0}
+    found = [(wiring.writers[i].name, wiring.readers[j].name) for i, j in wiring.can.nonzero().tolist()]
+    return Circuit("edges", tuple((a, b) for a, b in found if a in known and _owner(b) in known))
 
 
-def single_effects(wiring: Wiring, kind: str = "nodes", direction: str = "noising") -> dict:
-    """Each member's total effect, the median share over prompts; everything after it is recomputed.
+def single_effects(wiring: Wiring, direction: str = "noising") -> dict[str, float]:
+    """Each node's own share, everything after it recomputed.
 
     ``noising``: how much is lost when it alone is corrupt (is it necessary?); ``denoising``: how much comes back when
     it alone is as in the clean run (does it suffice?).
 
     Raises:
-        CourseError: there is no such kind or direction.
+        CourseError: there is no such direction.
     """
-    _check("a direction", direction, DIRECTIONS)
-    members, runs = candidates(wiring, kind), wiring.runs
-    prompts, corruption = runs.prompts, runs.corruption
-    if direction == "denoising":  # the same with the two runs in each other's place
-        prompts = replace(prompts, tokens=prompts.corrupt(corruption), **{corruption: prompts.tokens})
-        wiring = Wiring(runs.model, prompts, corruption)
-    if kind == "nodes":
-        lost = [1 - restored(wiring, Circuit(kind, (member,)).rest(wiring)) for member in members]
-        return {member: median(share).value for member, share in zip(members, lost, strict=True)}
-    effects = total_effects(runs.model, prompts, corruption, progress=False)
-    shares = np.nanmedian(np.where(np.isnan(effects.prompts("normalised")), np.nan, effects.prompts("normalised")), -1)
-    places = {name: i for i, name in enumerate(effects.sources)}, {name: i for i, name in enumerate(effects.destinations)}
-    return {(a, b): float(shares[places[0][a], places[1][b]]) for a, b in members}
+    if direction not in ("noising", "denoising"):
+        raise CourseError(f"expected noising or denoising, got {direction!r}: choose one of the two directions")
+    nodes = all_nodes(wiring).members
+    wiring = wiring if direction == "noising" else wiring.reversed
+    return {node: 1 - wiring.restored(Circuit("nodes", (node,)).rest(wiring)) for node in nodes}
 
 
-def grow(wiring: Wiring, kind: str = "nodes", direction: str = "noising") -> Growth:
-    """Take members in the order of their single effects until they do jointly, with a margin, what a circuit must.
+def prune(wiring: Wiring, circuit: Circuit, tolerance: float = 0.01) -> Circuit:
+    """What stays when each member, from the output back, is cut unless that costs more than ``tolerance``.
 
-    The share is measured jointly at each step, of one member at first and of a tenth of the circuit later. Hand it one
-    half of the prompts and judge the other: choosing by what one judges by flatters.
-
-    Raises:
-        CourseError: there is no such kind or direction.
+    What was cut stays cut, so members that stand in for each other do not both go. Conmy et al. 2023, "Towards
+    Automated Circuit Discovery for Mechanistic Interpretability", algorithm 1, with the share of the logit difference
+    for the divergence. Hand it other prompts than the circuit is judged on: choosing by what one judges by flatters.
     """
-    effects = single_effects(wiring, kind, direction)
-    order = sorted(effects, key=lambda member: -effects[member])
-    size, sizes, alone, without = 0, [], [], []
-    while True:
-        size = min(len(order), size + max(1, size // 10))
-        circuit = Circuit(kind, tuple(order[:size]))
-        sizes.append(size)
-        alone.append(median(restored(wiring, circuit.whole(wiring))).value)
-        without.append(median(restored(wiring, circuit.rest(wiring))).value)
-        if size == len(order) or (alone[-1] >= RESTORES + MARGIN and without[-1] <= LEFT - MARGIN):
-            return Growth(circuit, sizes, alone, without)
+    kept, share = list(circuit.members), wiring.restored(circuit.edges(wiring))
+    for member in reversed(circuit.members):
+        fewer = [other for other in kept if other != member]
+        without = wiring.restored(Circuit(circuit.kind, tuple(fewer)).edges(wiring))
+        if without >= share - tolerance:
+            kept, share = fewer, without
+    return Circuit(circuit.kind, tuple(kept))
 
 
 def random_circuits(wiring: Wiring, circuit: Circuit, n: int = 20, seed: int = 0) -> list[Circuit]:
-    """Circuits of as many members drawn by chance; of nodes, as many heads and as many MLPs."""
-    rng, everyone = np.random.default_rng(seed), candidates(wiring, circuit.kind)
-    if circuit.kind == "edges":
-        kinds = [everyone]
+    """Circuits of as many members drawn by chance: as many heads and MLPs, or as many of all edges that exist."""
+    rng, nodes = np.random.default_rng(seed), all_nodes(wiring)
+    if circuit.kind == "nodes":
+        pools = [[name for name in nodes.members if name.startswith(start)] for start in ("L", "mlp")]
     else:
-        kinds = [[name for name in everyone if name.startswith(start)] for start in ("L", "mlp")]
-    counts = [sum(member in kind for member in circuit.members) for kind in kinds]
-    return [
-        Circuit(
-            circuit.kind,
-            tuple(
-                kind[i]
-                for kind, count in zip(kinds, counts, strict=True)
-                for i in rng.choice(len(kind), count, replace=False)
-            ),
-        )
+        pools = [list(edges_among(wiring, nodes).members)]
+    counts = [sum(member in pool for member in circuit.members) for pool in pools]
+    draws = [
+        [pool[i] for pool, count in zip(pools, counts, strict=True) for i in rng.choice(len(pool), count, False)]
         for _ in range(n)
     ]
+    return [Circuit(circuit.kind, tuple(members)) for members in draws]
 
 
 def judge_circuit(wiring: Wiring, circuit: Circuit, n_random: int = 20, seed: int = 0) -> Verdict:
     """Everything else is corrupt and the circuit recomputed (faithfulness), then the other way (completeness).
 
     It passes if it restores ``RESTORES`` or more, ``LEFT`` or less is left without it, and random circuits of its size
-    restore ``BY_CHANCE`` or less on average. Wang et al. 2022, section 4; the medians are over prompts.
+    restore ``BY_CHANCE`` or less on average. Wang et al. 2022, "Interpretability in the Wild", section 4.
 
     Raises:
         CourseError: the model has no such part.
     """
-    faithfulness = median(restored(wiring, circuit.whole(wiring)))
-    completeness = median(restored(wiring, circuit.rest(wiring)))
+    faithfulness, completeness = (wiring.estimate(whole) for whole in (circuit.edges(wiring), circuit.rest(wiring)))
     drawn = random_circuits(wiring, circuit, n_random, seed)
-    control = [median(restored(wiring, other.whole(wiring))).value for other in drawn]
+    control = [wiring.restored(other.edges(wiring)) for other in drawn]
     chance = float(np.mean(control))
     passed = [faithfulness.value >= RESTORES, completeness.value <= LEFT, chance <= BY_CHANCE]
     sentence = (
-        f"{len(circuit)} of {len(candidates(wiring, circuit.kind))} {circuit.kind}: alone they restore "
-        f"{faithfulness:.2f}, {_enough(passed[0])}; without them {completeness:.2f} is left, {_little(passed[1])}; "
-        f"random circuits of that size restore {chance:.2f} on average ({min(control):.2f} to {max(control):.2f}), "
-        f"{_little(passed[2])}. The circuit {'passes' if all(passed) else 'does not pass'}."
+        f"{len(circuit)} {circuit.kind}: alone they restore {faithfulness:.2f}, "
+        f"{'enough' if passed[0] else f'less than {RESTORES}'}; without them {completeness:.2f} is left, "
+        f"{_little(passed[1])}; random circuits of that size restore {chance:.2f} on average "
+        f"({min(control):.2f} to {max(control):.2f}), {_little(passed[2])}. "
+        f"The circuit {'passes' if all(passed) else 'does not pass'}."
     )
     return Verdict(circuit, faithfulness, completeness, control, all(passed), sentence)
 
 
-def _enough(passed: bool) -> str:
-    return "enough" if passed else f"less than {RESTORES}"
+class Pipeline(NamedTuple):
+    """What arrives without any line from early to late layers, and by those lines alone."""
+
+    staged: Estimate
+    direct: Estimate
+    sentence: str
+
+
+def judge_pipeline(wiring: Wiring) -> Pipeline:
+    """Does what a prompt decides go from early to middle to late layers, with no line from early to late ones?
+
+    Early are the prompt and the first third of the layers, late the last third and the unembedding. It holds if
+    ``RESTORES`` or more arrives when all lines from early to late are cut and ``LEFT`` or less by those lines when
+    the middle is cut.
+
+    Raises:
+        CourseError: the model has fewer than three layers.
+    """
+    n_layers = wiring.runs.model.cfg.n_layers
+    if n_layers < 3:
+        raise CourseError(f"expected a model with early, middle and late layers, got {n_layers}: take three or more")
+    stage = lambda part: min(2, max(0, part.layer) * 3 // n_layers)  # noqa: E731
+    source, destination = (torch.tensor([stage(part) for part in parts]) for parts in (wiring.writers, wiring.readers))
+    direct = (source == 0)[:, None] & (destination == 2)
+    middle = (source == 1)[:, None] | (destination == 1)
+    found = wiring.estimate(~direct), wiring.estimate(~middle)
+    holds = found[0].value >= RESTORES and found[1].value <= LEFT
+    verdict = "early to middle to late, as the article says" if holds else "not the pipeline that the article describes"
+    return Pipeline(
+        *found,
+        f"With every line from early to late layers cut {found[0]:.2f} arrives, with the middle cut {found[1]:.2f}: "
+        f"{verdict}.",
+    )
+
+
+def _owner(reader: str) -> str:
+    """The part that a reader belongs to."""
+    words = reader.split()
+    return " ".join(words[:2]) if words[0] == "mlp" else words[0]
+
+
+def _written(node: str) -> str:
+    """The picture's name of what a part writes."""
+    if node.startswith("mlp"):
+        return f"{node.split()[1]}_mlp_out"
+    return f"{node[1:].split('H')[0]}_attn_out" if node.startswith("L") else node
 
 
 def _little(passed: bool) -> str:
     return "little enough" if passed else "too much"
-
-
-def _write(words: Sequence[str]) -> str:
-    """The picture's name of a part: ``0_attn_out``, ``2_mlp_out``, or as it is."""
-    if words[0] == "mlp":
-        return f"{words[1]}_mlp_out"
-    return f"{words[0][1:].split('H')[0]}_attn_out" if words[0].startswith("L") else words[0]
-
-
-def _place(write: str) -> tuple[int, str]:
-    """Where a part comes in the picture."""
-    number = write.split("_")[0]
-    return (int(number), write) if number.isdigit() else (10**6 if write == "unembed" else -1, write)
-
-
-def _check(what: str, got: str, expected: tuple[str, ...]) -> None:
-    if got not in expected:
-        raise CourseError(f"expected {what} among {', '.join(expected)}, got {got!r}: choose one of these")

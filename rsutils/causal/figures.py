@@ -165,6 +165,60 @@ def by_layers(predictors: Predictors, effects: EdgeEffects, metric: str, kind: s
     )
 
 
+def circuit(found: Circuit) -> Figure:
+    """A circuit of edges, from the prompt at the bottom to the unembedding on top; a line tells how it is read.
+
+    Raises:
+        CourseError: the circuit has nodes and no edges.
+    """
+    if found.kind != "edges" or not found.members:
+        raise CourseError("expected a circuit of edges, got one of nodes: take prune(wiring, edges_among(wiring, nodes))")
+    places = {name: _place(name) for name in found.nodes()}
+    top = 1 + max(y for _, y in places.values() if y < np.inf)
+    places = {name: (x, min(y, top)) for name, (x, y) in sorted(places.items(), key=lambda item: item[1][::-1])}
+    fig, named = go.Figure(layout=dict(showlegend=True)), set()
+    for source, reader in sorted(found.members, key=lambda edge: [*READ].index(kind_of(edge[1]))):
+        kind, (x, y) = kind_of(reader), places[source]
+        to_x, to_y = places[owner(reader)]
+        words, colour, dash = READ[kind]
+        ends = dict(x=[x, to_x], y=[y, to_y], name=words, legendgroup=words, showlegend=words not in named)
+        fig.add_scatter(**ends, mode="lines", line=dict(color=colour, dash=dash, width=2))
+        named.add(words)
+    fig.add_scatter(
+        x=[x for x, _ in places.values()],
+        y=[y for _, y in places.values()],
+        mode="markers+text",
+        marker=dict(size=18, color=component_colours(places), symbol="square"),
+        text=list(places),
+        textposition="middle right",
+        showlegend=False,
+    )
+    fig = finish(
+        fig,
+        title=f"{len(found)} edges between {len(places)} parts",
+        x="heads by number, MLPs to the right",
+        y="layer",
+        alt="; ".join(f"{source} into {reader}" for source, reader in found.members) + ".",
+        height=520,
+    )
+    fig.update_xaxes(range=[-0.1, 1.3], showticklabels=False, showgrid=False, zeroline=False)
+    heights = sorted({y for _, y in places.values()})
+    words = ["in" if y < 0 else "out" if y == top else f"{y:g}" if y == int(y) else "" for y in heights]
+    return fig.update_yaxes(tickvals=heights, ticktext=words, showgrid=False, zeroline=False)
+
+
+def _place(name: str) -> tuple[float, float]:
+    """Where a part stands: heads side by side in their layer, its MLP half a layer above."""
+    if name == "unembed":
+        return 0.5, np.inf
+    if name in ("embed", "pos_embed"):
+        return (0.5 if name == "embed" else 0.9), -1.0
+    if name.startswith("mlp"):
+        return 1.0, int(name.split()[1]) + 0.5
+    layer, head = name[1:].split("H")
+    return int(head) / (1 + int(head)) if int(head) > 5 else 0.15 * int(head), float(layer)
+
+
 def kind_of(reader: str) -> str:
     """Of a reader's name: Q, K or V of a head, mlp (its gate included) or unembed.
 

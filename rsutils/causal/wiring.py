@@ -1,14 +1,20 @@
 """Chapter 06: many edges cut at once: every reader hears a sum of its own, and everything after it is recomputed."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.causal.changes import MLP, Attention, Unembedding, scalings
-from rsutils.causal.parts import MODES, readers, writers
+from rsutils.causal.metric import Estimate, share
+from rsutils.causal.parts import MODES, Part, readers, writers
 from rsutils.causal.prompts import Prompts
 from rsutils.causal.runs import run_both
+from rsutils.compare import bootstrap
 
 
 class Wiring:
@@ -34,19 +40,25 @@ class Wiring:
         self.mlps = [MLP(runs, part) for part in self.readers if part.kind == "in"]
         self.can = torch.tensor([[reader.hears(writer) for reader in self.readers] for writer in self.writers])
 
-    @property
-    def clean_metric(self) -> Float[Tensor, " prompt"]:
-        """The logit difference with every edge whole."""
-        return self.runs.clean_metric
+    @cached_property
+    def reversed(self) -> "Wiring":
+        """The same with the two runs in each other's place."""
+        prompts, corruption = self.runs.prompts, self.runs.corruption
+        swapped = replace(prompts, tokens=prompts.corrupt(corruption), **{corruption: prompts.tokens})
+        return Wiring(self.runs.model, swapped, corruption)
 
-    @property
-    def corrupt_metric(self) -> Float[Tensor, " prompt"]:
-        """The logit difference with every edge cut."""
-        return self.runs.corrupt_metric
+    def restored(self, whole: Bool[Tensor, "writer reader"]) -> float:
+        """The share of what corruption takes that comes back when the edges of ``whole`` alone are whole."""
+        return share(self.runs.clean_metric, self.metric(whole), self.runs.corrupt_metric)
+
+    def estimate(self, whole: Bool[Tensor, "writer reader"]) -> Estimate:
+        """The same with its interval over prompts."""
+        metrics = self.runs.clean_metric, self.metric(whole), self.runs.corrupt_metric
+        return Estimate(share(*metrics), bootstrap(share, *metrics))
 
     @torch.no_grad()
     def metric(self, whole: Bool[Tensor, "writer reader"]) -> Float[Tensor, " prompt"]:
-        """The logit difference when the edges of ``whole`` alone are whole; one that cannot exist counts for nothing."""
+        """The logit difference when the edges of ``whole`` alone are whole; one that cannot exist counts as none."""
         now = torch.zeros_like(self.corrupt)
         for layer, (attention, mlp) in enumerate(zip(self.attention, self.mlps, strict=True)):
             heads = [i for i, part in enumerate(self.writers) if part.kind == "head" and part.layer == layer]
@@ -58,7 +70,7 @@ class Wiring:
             now[heads[-1] + 1] = mlp.made(shifts)
         (change,) = self._heard(now, whole[:, [-1]], -1)
         unembedding = Unembedding(self.runs, self.readers[-1])
-        return self.clean_metric - unembedding.changes(change)["live"]
+        return self.runs.clean_metric - unembedding.changes(change)["live"]
 
     def _heads(
         self, now: Float[Tensor, "writer prompt pos d_model"], whole: Tensor, layer: int, attention: Attention
@@ -88,5 +100,5 @@ class Wiring:
         heard = keep @ now[:n].flatten(1) + (1 - keep) @ self.corrupt[:n].flatten(1)
         return heard.view(len(keep), *now.shape[1:])
 
-    def _of(self, layer: int, kinds: tuple[str, ...]):
+    def _of(self, layer: int, kinds: tuple[str, ...]) -> Iterator[tuple[int, Part]]:
         return ((j, part) for j, part in enumerate(self.readers) if part.layer == layer and part.kind in kinds)
