@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from rsutils.causal.metric import Estimate
-from rsutils.causal.parts import chosen
+from rsutils.causal.parts import chosen, owner
 from rsutils.causal.wiring import Wiring
 from rsutils.errors import CourseError
 
@@ -49,7 +49,7 @@ class Circuit:
     def nodes(self) -> list[str]:
         """The parts at the ends of its edges, or its members: ``"L1H0"`` for ``"L1H0 K"``."""
         ends = self.members if self.kind == "nodes" else [name for edge in self.members for name in edge]
-        return list(dict.fromkeys(_owner(name) for name in ends))
+        return list(dict.fromkeys(owner(name) for name in ends))
 
     def lit(self) -> list[str]:
         """Its parts as the picture of the stream names them (``traces.figures.stream``): heads by their layer."""
@@ -90,7 +90,7 @@ def edges_among(wiring: Wiring, nodes: Circuit) -> Circuit:
     """Every edge that exists between the prompt, these nodes and the unembedding."""
     known = {*nodes.members, "unembed"} | {part.name for part in wiring.writers if part.layer < 0}
     found = [(wiring.writers[i].name, wiring.readers[j].name) for i, j in wiring.can.nonzero().tolist()]
-    return Circuit("edges", tuple((a, b) for a, b in found if a in known and _owner(b) in known))
+    return Circuit("edges", tuple((a, b) for a, b in found if a in known and owner(b) in known))
 
 
 def single_effects(wiring: Wiring, direction: str = "noising") -> dict[str, float]:
@@ -197,12 +197,6 @@ def judge_pipeline(wiring: Wiring) -> Pipeline:
         f"With every line from early to late layers cut {found[0]:.2f} arrives, with the middle cut {found[1]:.2f}: "
         f"{verdict}.",
     )
-
-
-def _owner(reader: str) -> str:
-    """The part that a reader belongs to."""
-    words = reader.split()
-    return " ".join(words[:2]) if words[0] == "mlp" else words[0]
 
 
 def _written(node: str) -> str:
