@@ -97,6 +97,12 @@ class Attention:
             self._heads_first(v)[:, self.group],
         )
 
+    def made(self, q: Tensor, k: Tensor, v: Tensor) -> Float[Tensor, "head prompt pos d_model"]:
+        """What each head writes more when its queries, keys and values all change (as ``shifts`` gives them)."""
+        scores = self.scores + (self.queries + q) @ (self.keys + k).mT - self.queries @ self.keys.mT
+        z = scores.softmax(-1) @ (self.values + v) - self.pattern @ self.values
+        return z.transpose(0, 1) @ self.attn.W_O[:, None]
+
     def carried(self, change: AttentionChange, mode: str) -> Float[Tensor, "prompt head pos d_head"]:
         """What a change of one mode makes of ``z``."""
         return change.V if mode == "V" else getattr(change, mode) @ self.values
@@ -170,6 +176,11 @@ class MLP:
     ) -> dict[str, Float[Tensor, "prompt pos d_mlp"]]:
         """Changes of the pre-activations, by branch."""
         return self._shifts([change @ W for W in self.weights], keep, factor)
+
+    def made(self, shifts: dict[str, Tensor]) -> Float[Tensor, "prompt pos d_model"]:
+        """What it writes more when all of its pre-activations change (as ``shifts`` gives them)."""
+        seen = [x + shift for x, shift in zip(self.seen, shifts.values(), strict=True)]
+        return (self._post(seen) - self.post) @ self.W_out
 
     def _shifts(self, products: list[Tensor], keep: Tensor | None, factor: Tensor) -> dict[str, Tensor]:
         shifts = [

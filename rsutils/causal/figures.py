@@ -1,16 +1,30 @@
 """Figures of chapter 06: each draws what it is handed."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from rsutils.causal.circuit import Circuit
+from rsutils.causal.parts import owner
 from rsutils.causal.predictors import Predictors
 from rsutils.causal.ranking import Edges, pick, within_layers
 from rsutils.causal.table import EdgeEffects, NodeEffects
 from rsutils.compare import rank_correlation
-from rsutils.drawing import Figure, finish, heatmap, histogram, scatter
+from rsutils.drawing import Figure, component_colours, finish, heatmap, histogram, scatter
 from rsutils.drawing.axes import Values
+from rsutils.drawing.colours import SERIES
+from rsutils.errors import CourseError
 
+READ = {  # how a line is drawn, by what reads it
+    "Q": ("Q", SERIES[0], "solid"),
+    "K": ("K", SERIES[1], "dash"),
+    "V": ("V", SERIES[2], "dot"),
+    "mlp": ("MLP", SERIES[3], "dashdot"),
+    "unembed": ("unembedding", SERIES[4], "longdash"),
+}
+ASIDE = {"Q": -0.015, "V": 0.015}  # so that three lines between the same parts are seen
 UNITS = {
     "live": "change at the reader",
     "frozen": "change at the reader, norm held",
@@ -163,6 +177,65 @@ def by_layers(predictors: Predictors, effects: EdgeEffects, metric: str, kind: s
         groups=[f"layer {block // width} to {block % width}" for block in found.block[there]],
         alt=f"{there.sum()} edges in {len(np.unique(found.block[there]))} pairs of layers.",
     )
+
+
+def circuit(found: Circuit) -> Figure:
+    """A circuit of edges, from the prompt at the bottom to the unembedding on top; a line tells how it is read.
+
+    Raises:
+        CourseError: the circuit has nodes and no edges.
+    """
+    if found.kind != "edges" or not found.members:
+        raise CourseError(
+            "expected a circuit of edges, got one of nodes: take prune(wiring, edges_among(wiring, nodes))"
+        )
+    places = _places(found.nodes())
+    fig, named = go.Figure(layout=dict(showlegend=True)), set()
+    for source, reader in sorted(found.members, key=lambda edge: [*READ].index(kind_of(edge[1]))):
+        kind, (x, y) = kind_of(reader), places[source]
+        to_x, to_y = places[owner(reader)]
+        words, colour, dash = READ[kind]
+        ends = dict(x=[x, to_x + ASIDE.get(kind, 0.0)], y=[y, to_y])
+        line, shown = dict(color=colour, dash=dash, width=2), words not in named
+        fig.add_scatter(**ends, mode="lines", line=line, name=words, legendgroup=words, showlegend=shown)
+        named.add(words)
+    fig.add_scatter(
+        x=[x for x, _ in places.values()],
+        y=[y for _, y in places.values()],
+        mode="markers+text",
+        marker=dict(size=18, color=component_colours(places), symbol="square"),
+        text=list(places),
+        textposition="bottom right",
+        showlegend=False,
+    )
+    fig = finish(
+        fig,
+        title=f"{len(found)} edges between {len(places)} parts",
+        x="heads by number, MLPs to the right",
+        y="layer",
+        alt="; ".join(f"{source} into {reader}" for source, reader in found.members) + ".",
+        height=520,
+    )
+    fig.update_xaxes(range=[-0.1, 1.3], showticklabels=False, showgrid=False, zeroline=False)
+    heights = sorted({y for _, y in places.values()})
+    words = ["in" if y < 0 else f"{y:g}" if y == int(y) else "" for y in heights]
+    if "unembed" in places:
+        words[-1] = "out"
+    return fig.update_yaxes(tickvals=heights, ticktext=words, showgrid=False, zeroline=False)
+
+
+def _places(names: list[str]) -> dict[str, tuple[float, float]]:
+    """Where parts stand, from below: heads of one number in a column that leans, the MLP half a layer above them."""
+    layers = [int(re.search(r"\d+", name)[0]) for name in names if name[-1].isdigit()]
+    heads = sorted({int(name.split("H")[1]) for name in names if name.startswith("L")})
+    found = {"embed": (0.4, -1.0), "pos_embed": (0.8, -1.0), "unembed": (0.5, 1.0 + max(layers, default=0))}
+    for name in names:
+        if name.startswith("mlp"):
+            found[name] = (1.0, int(name.split()[1]) + 0.5)
+        elif name.startswith("L"):
+            layer, head = map(int, name[1:].split("H"))
+            found[name] = (0.8 * heads.index(head) / len(heads) + 0.04 * layer, float(layer))
+    return dict(sorted(((name, found[name]) for name in names), key=lambda item: item[1][::-1]))
 
 
 def kind_of(reader: str) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 ROWS = 8192  # tokens that one run of the model takes at once
 
 
-class Median(NamedTuple):
-    """A median over prompts and where it would lie had others been drawn."""
+class Estimate(NamedTuple):
+    """A median or a share over prompts and where it would lie had others been drawn."""
 
     value: float
     interval: Interval
@@ -60,7 +60,7 @@ def normalised(
     return (clean - patched) / torch.where(damage == 0, torch.nan, damage)
 
 
-def median(values: Float[Tensor, " prompt"]) -> Median:
+def median(values: Float[Tensor, " prompt"]) -> Estimate:
     """The median over prompts with its bootstrap interval; NaN left out.
 
     Raises:
@@ -69,4 +69,18 @@ def median(values: Float[Tensor, " prompt"]) -> Median:
     values = values[~values.isnan()]
     if not len(values):
         raise CourseError("expected the effects of some prompts, got none: take prompts that corruption changes")
-    return Median(values.median().item(), bootstrap(lambda drawn: drawn.median(), values))
+    return Estimate(values.median().item(), bootstrap(lambda drawn: drawn.median(), values))
+
+
+def share(
+    clean: Float[Tensor, " prompt"], patched: Float[Tensor, " prompt"], corrupt: Float[Tensor, " prompt"]
+) -> float:
+    """How much of what corruption takes is there: the mean of ``patched - corrupt`` over that of ``clean - corrupt``.
+
+    A ratio of means: where half of the prompts gain what the other half loses it says so, and a median over prompts
+    may say anything.
+
+    >>> share(torch.tensor([4.0, 4.0]), torch.tensor([6.0, 0.0]), torch.tensor([0.0, 0.0]))
+    0.75
+    """
+    return ((patched - corrupt).mean() / (clean - corrupt).mean()).item()

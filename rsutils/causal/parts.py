@@ -61,6 +61,16 @@ def can_hear(sources: Sequence[Part], destinations: Sequence[Part]) -> Bool[np.n
     return ~cannot_communicate(written, read)
 
 
+def owner(reader: str) -> str:
+    """The part that a reader belongs to.
+
+    >>> [owner(name) for name in ("L1H0 K", "mlp 2 gate", "unembed")]
+    ['L1H0', 'mlp 2', 'unembed']
+    """
+    words = reader.split()
+    return " ".join(words[:2]) if words[0] == "mlp" else words[0]
+
+
 def is_parallel(model: TransformerBridge) -> bool:
     """Whether a block's MLP reads the stream before its attention has written."""
     return bool(getattr(model.cfg, "parallel_attn_mlp", False))

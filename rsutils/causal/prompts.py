@@ -16,11 +16,15 @@ from rsutils.errors import CourseError
 from rsutils.heads.arguments import check_whole
 from rsutils.heads.attention import usable_tokens
 
-NAMES = (
-    "Mary Anna Lucy Emma Sara Kate Jane Alice Lily Rose Ella Nina Clara Julia Eva Grace Amy Molly Ruby Zoe Nora Helen "
+GIRLS = (
+    "Mary Anna Lucy Emma Sara Kate Jane Alice Lily Rose Ella Nina Clara Julia Eva Grace Amy Molly Ruby Zoe Nora Helen"
+).split()
+BOYS = (
     "John Tom Ben Max Sam Jack Peter Paul Mark David James Leo Luke Adam Dan Oscar Hugo Felix Henry Simon Noah Owen "
     "Finn Eric"
 ).split()
+NAMES = GIRLS + BOYS
+MOODS = "tired hungry thirsty cold proud sad happy angry afraid".split()
 PLACES = (
     "store park school zoo beach farm library market garden forest river lake museum station castle village".split()
 )
@@ -42,7 +46,7 @@ class Prompts:
     """Prompts of one length that end where the answer comes, beside two corruptions of the same tokens.
 
     Attributes:
-        family: ``"names"`` or ``"repeated"``.
+        family: ``"names"``, ``"repeated"`` or ``"pronouns"``.
         tokens: BOS and the prompt.
         fresh: what the answer follows from is replaced by something that names neither answer.
         swapped: one token is replaced so that the wrong answer becomes the right one.
@@ -159,6 +163,38 @@ def repeated(model: TransformerBridge, n: int = 200, lags: tuple[int, int] = LAG
     return Prompts("repeated", tokens, fresh, swapped, right, wrong)
 
 
+def pronouns(model: TransformerBridge, n: int = 200, seed: int = 0) -> Prompts:
+    """Somebody was in some mood "because": the answer is she after a girl's name and he after a boy's, half of each.
+
+    Both corruptions put a name of the other kind in the place of the name: no name says neither.
+
+    Raises:
+        CourseError: the tokenizer has too few of the names and moods as single tokens, or there are fewer prompts.
+    """
+    n, rng = check_whole("a number of prompts", n, 2, 10_000), random.Random(seed)
+    girls, boys = ([name for name in kind if len(_encode(model, name)) == 1] for kind in (GIRLS, BOYS))
+    moods = [mood for mood in MOODS if len(_encode(model, f" {mood}")) == 1]
+    answers = [ids[0] for word in (" she", " he") if len(ids := _encode(model, word)) == 1]
+    few = min(len(girls), len(boys))
+    if 2 * few < FEWEST_NAMES or not moods or len(answers) < 2:
+        raise CourseError(
+            f"expected a tokenizer with {FEWEST_NAMES // 2} girls' and boys' names, a mood, she and he as single "
+            f"tokens, got {len(girls)}, {len(boys)}, {len(moods)} and {len(answers)} answers: take another family"
+        )
+    if n > 2 * few * len(moods):
+        raise CourseError(f"expected at most {2 * few * len(moods)} prompts, got n={n}: ask for fewer")
+    asked = [rng.sample([(name, mood) for name in kind for mood in moods], (n + 1) // 2) for kind in (girls, boys)]
+    rows = []
+    for i in range(n):
+        name, mood = asked[i % 2][i // 2]
+        other = rng.choice(girls if i % 2 else boys)
+        texts = [_encode(model, f"{who} was {mood} because") for who in (name, other)]
+        rows.append((*texts, answers[i % 2], answers[1 - i % 2]))
+    texts, others, right, wrong = (torch.tensor(part) for part in zip(*rows, strict=True))
+    tokens, swapped = (_with_bos(model, text) for text in (texts, others))
+    return Prompts("pronouns", tokens, swapped, swapped, right, wrong)
+
+
 def judge(model: TransformerBridge, prompts: Prompts) -> Judged:
     """Does the model prefer the right answer? It can do the task if the share's whole interval lies above ``CAN``.
 
@@ -176,9 +212,9 @@ def judge(model: TransformerBridge, prompts: Prompts) -> Judged:
 
 
 def offered(model: TransformerBridge, n: int = 200, seed: int = 0) -> list[Judged]:
-    """Both families, each judged, or the reason why its prompts cannot be made."""
+    """The families, each judged, or the reason why its prompts cannot be made."""
     found = []
-    for make in (names, repeated):
+    for make in (names, repeated, pronouns):
         try:
             found.append(judge(model, make(model, n, seed=seed)))
         except CourseError as error:

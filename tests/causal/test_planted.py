@@ -50,6 +50,20 @@ def test_every_method_finds_the_planted_path(planted):
         assert {found.destinations[i] for i in order[: len(expected)]} == expected, metric
 
 
+def test_pruning_keeps_the_planted_path(planted):
+    """Of the edges out of the planted writer only those into its readers cost anything when they are cut."""
+    wiring = causal.Wiring(planted, causal.repeated(planted, 8, lags=(13, 17)))
+    found = causal.edges_among(wiring, causal.all_nodes(wiring))
+    others = tuple(edge for edge in found.members if edge[0] != "L0H1")
+    whole = causal.Circuit("edges", others + tuple(edge for edge in found.members if edge[0] == "L0H1"))
+    share = {
+        edge: abs(1 - wiring.restored(causal.Circuit("edges", (edge,)).rest(wiring)))
+        for edge in whole.members[len(others) :]
+    }
+    loudest = sorted(share, key=share.get)[-len(readers_of(planted)) :]
+    assert {reader for _, reader in loudest} == readers_of(planted)
+
+
 def test_without_its_reader_the_planted_writer_reaches_nobody(planted):
     """The control: once the values are gone, all that is left is what a live norm passes on."""
     prompts = causal.repeated(planted, 8, lags=(13, 17))

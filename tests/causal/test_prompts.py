@@ -72,13 +72,14 @@ def test_prompts_are_the_same_in_every_run_and_others_with_another_seed(embedded
     assert not torch.equal(causal.names(embedded, 8).tokens, causal.names(embedded, 8, seed=1).tokens)
 
 
-def test_the_embedded_model_does_both_tasks(embedded):
+def test_the_embedded_model_does_all_tasks(embedded):
     for judged in causal.offered(embedded, 40):
         assert judged.can and judged.sentence.startswith(f"This model does the {judged.family} task")
 
 
 def test_a_model_that_cannot_says_so(model):
-    names, repeated = causal.offered(model, 40)
+    names, repeated, pronouns = causal.offered(model, 40)
+    assert pronouns.prompts is None and pronouns.sentence.startswith("There are no pronouns prompts here: expected")
     assert names.prompts is None and not names.can
     assert names.sentence.startswith("There are no names prompts here: expected a tokenizer with 12")
     assert not repeated.can and repeated.sentence.startswith("This model does not do the repeated task")
