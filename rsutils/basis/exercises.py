@@ -45,13 +45,19 @@ def _reflection(d_model):
     return torch.eye(d_model) - 2 * torch.outer(normal, normal) / (normal @ normal)
 
 
-def _reader_inputs(draw):
+def _widths(draw):
+    """``d_model`` and ``d_mlp``: one in three equal, so that a wrong side runs there; elsewhere it raises."""
     d_model, d_mlp = draw.sizes(2)
+    return d_model, d_model if draw.deal(True, False, False) else d_mlp
+
+
+def _reader_inputs(draw):
+    d_model, d_mlp = _widths(draw)
     return draw.normal(d_model, d_mlp), draw.rotation(d_model)
 
 
 def _writer_inputs(draw):
-    d_model, d_mlp = draw.sizes(2)
+    d_model, d_mlp = _widths(draw)
     return draw.normal(d_mlp, d_model), draw.rotation(d_model)
 
 
@@ -61,7 +67,7 @@ def _circuit_inputs(draw):
 
 
 def _fold_inputs(draw):
-    d_model, d_mlp = draw.sizes(2)
+    d_model, d_mlp = _widths(draw)
     return 1 + draw.normal(d_model), draw.normal(d_model), draw.normal(d_model, d_mlp), draw.normal(d_mlp)
 
 
@@ -87,6 +93,8 @@ EXERCISES = [
             "R is on the right side but not transposed: this rotates once more instead of back": lambda W, R: R @ W,
             "this is the old reader: it would read the wrong coordinates of x'": lambda W, R: W,
             "the result is transposed: a reader keeps the shape [d_model, d_mlp]": lambda W, R: (R.T @ W).T,
+            "`W @ R` is for a writer: a reader has the stream on its left side": lambda W, R: W @ R,
+            "a reader meets the stream at one end only: neurons are not rotated": lambda W, R: R.T @ W @ R,
         },
         alternatives=(
             lambda W, R: torch.linalg.solve(R, W),
@@ -109,6 +117,9 @@ EXERCISES = [
             "this rotates back: a written vector turns the same way as the stream": lambda W, R: W @ R.T,
             "this is the old writer: it would write in the old basis": lambda W, R: W,
             "the result is transposed: a writer keeps the shape [d_mlp, d_model]": lambda W, R: (W @ R).T,
+            "R stands on the left: a writer has the stream on its right side": lambda W, R: R @ W,
+            "`R.T @ W` is for a reader: a writer has the stream on its right side": lambda W, R: R.T @ W,
+            "a writer meets the stream at one end only: neurons are not rotated": lambda W, R: R.T @ W @ R,
         },
         alternatives=(
             lambda W, R: (R.T @ W.T).T,
@@ -138,6 +149,9 @@ EXERCISES = [
             ),
             "both ends are transposed: only the reading end has to undo the rotation": lambda W_OV, R: R.T @ W_OV @ R.T,
             "the reading end is not transposed": lambda W_OV, R: R @ W_OV @ R,
+            "the circuit is transposed: it reads on the left and writes on the right": lambda W_OV, R: R.T @ W_OV.T @ R,
+            "the writing end is missing, and the reading end is not transposed": lambda W_OV, R: R @ W_OV,
+            "the reading end is missing, and the writing end is rotated back": lambda W_OV, R: W_OV @ R.T,
         },
         alternatives=(
             lambda W_OV, R: torch.linalg.inv(R) @ W_OV @ R,
@@ -182,6 +196,14 @@ EXERCISES = [
             "`gain @ W` sums over the coordinates: scale the rows of W, `gain[:, None] * W`": lambda gain, bias, W, b: (
                 gain @ W,
                 bias @ W + b,
+            ),
+            "`gain * W` scales the columns of W, the neurons: scale the rows, `gain[:, None] * W`": lambda gain, bias, W, b: (
+                gain * W,
+                bias @ W + b,
+            ),
+            "the norm's bias is added to b and has not gone through W": lambda gain, bias, W, b: (
+                gain[:, None] * W,
+                bias + b,
             ),
         },
         alternatives=(lambda gain, bias, W, b: (torch.diag(gain) @ W, torch.einsum("i,ij->j", bias, W) + b),),

@@ -302,6 +302,9 @@ EXERCISES = [
                 ((A * B).sum() - A.trace() * B.trace() / len(A))
                 / (2 * (_variance(A, B) / 2 / ((len(A) - 1) * (len(A) + 2))) ** 0.5) ** 0.5
             ),
+            "d squared stands where (d - 1)(d + 2) belongs: close in a wide stream, and not the formula": lambda A, B: (
+                z_score(A, B) * len(A) / ((len(A) - 1) * (len(A) + 2)) ** 0.5
+            ),
         },
         alternatives=(
             lambda A, B: ((A * B).sum() - A.trace() * B.trace() / len(A)) / _variance(A, B) ** 0.5,

@@ -524,6 +524,9 @@ EXERCISES = [
             "that takes the mean off: put the mean in the output's place": lambda z, head: torch.where(
                 torch.arange(z.shape[2])[:, None] == head, z - z.mean(dim=(0, 1)), z
             ),
+            "that indexes the last axis, d_head: heads are the third of four": lambda z, head: torch.where(
+                torch.arange(z.shape[3]) == head, z[..., head].mean(), z
+            ),
         },
         alternatives=(mean_ablate_by_where,),
     ),

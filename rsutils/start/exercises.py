@@ -165,6 +165,9 @@ EXERCISES = [
             "the causal mask and the division by the square root of d_head are missing": lambda q, k: (q @ k.T).softmax(
                 dim=-1
             ),
+            "the softmax runs over queries, and the mask came after it: mask the scores, then sum over keys": lambda q, k: (
+                _scores(q, k).softmax(dim=0).tril()
+            ),
         },
         alternatives=(
             lambda q, k: torch.nn.functional.scaled_dot_product_attention(

@@ -40,8 +40,10 @@ def direct_effect(stream, written, W_in):
 
 def _two_mlps(draw):
     d_source, d_model, d_destination = draw.sizes(3)
-    # One in three as wide as the stream: there a wrong order shows in the numbers, elsewhere as an error of shape.
-    d_source = d_model if draw.deal(True, False, False) else d_source
+    # In one case of three as wide as the stream, in one as wide as the other MLP: there a wrong order shows in the
+    # numbers, elsewhere as an error of shape.
+    same = draw.deal("stream", "MLP", "neither")
+    d_source = {"stream": d_model, "MLP": d_destination, "neither": d_source}[same]
     return draw.normal(d_source, d_model), draw.normal(d_model, d_destination)
 
 
@@ -122,6 +124,9 @@ EXERCISES = [
                 F.normalize(W_out, dim=1) @ F.normalize(W_in, dim=0)
             ),
             "the sign is lost: a negative weight is read as its opposite": lambda W_out, W_in: (W_out @ W_in).abs(),
+            "`W_in @ W_out` lets the reader write: for MLPs of one width it runs, and compares directions of the stream": (
+                lambda W_out, W_in: W_in @ W_out
+            ),
         },
         alternatives=(
             lambda W_out, W_in: torch.einsum("im,mj->ij", W_out, W_in),
@@ -340,6 +345,13 @@ EXERCISES = [
             ),
             "this is the most negative cell: the strongest one may have either sign": (
                 lambda z, rows, columns, colours: _at(z, z.argmin(), rows, columns, colours)
+            ),
+            "`divmod` by the number of columns gives row and column: `z.shape[1]`, not `z.shape[0]`": (
+                lambda z, rows, columns, colours: (
+                    columns[z.abs().argmax().item() // z.shape[0] % len(columns)],
+                    rows[z.abs().argmax().item() % z.shape[0]],
+                    colours[-1] if z.flatten()[z.abs().argmax()] > 0 else colours[0],
+                )
             ),
         },
         alternatives=(lambda z, rows, columns, colours: _at(z, z.abs().argmax(), rows, columns, colours),),
