@@ -328,7 +328,7 @@ QUIZ = [
         "“The residual stream has no privileged basis” is ...",
         {
             "a fact about every trained model": "Training can make some coordinates stand out: measure the kurtosis of a model's stream before you say it of that model.",
-            "a symmetry of the architecture, which training need not respect": "The architecture allows rotations; Adam steps along coordinates, and trained models show it.",
+            "a symmetry of the architecture, which training need not respect": "The architecture allows rotations. Training may prefer coordinates all the same: Elhage et al. (2023) give evidence that Adam, which steps along them, does.",
             "wrong, because of GELU": "GELU acts on the neurons, which have a basis of their own, not on the coordinates of the stream.",
         },
         "a symmetry of the architecture, which training need not respect",

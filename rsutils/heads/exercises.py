@@ -499,8 +499,8 @@ EXERCISES = [
             "`z[:, :, head]` has shape `[batch, pos, d_head]`; which of its dimensions does the mean take?",
             "`.mean(dim=(0, 1))` leaves one vector of `d_head` numbers, which fits every batch row and position.",
         ),
-        learned="The mean keeps what the head writes on any text, so what changes is due to what it says of this one; "
-        "zero takes both away.",
+        learned="The mean keeps the head's constant part, so what changes is due to what differs between texts and "
+        "positions; zero takes both away.",
         mistakes={
             "that is zero ablation, which also takes away the head's constant part": zero_ablate,
             "that replaces a position, not a head: heads are the third dimension": ablate_position,

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 import rsutils
 from rsutils import catalogue
@@ -191,6 +192,34 @@ def test_an_error_shows_the_line_of_the_learners_code():
     assert "(called with writes [" in message
 
 
+def test_an_error_shows_cell_and_line_even_of_a_helper_in_another_cell(monkeypatch):
+    shell = InteractiveShell()
+    monkeypatch.setattr(checks, "get_ipython", lambda: shell)
+    shell.run_cell("def column(W_U, token):\n    return W_U[token + 100]", store_history=True)
+    shell.run_cell("def answer(writes, scale, W_U, right, wrong):\n    return column(W_U, right)", store_history=True)
+    right, message = checks.verdict(catalogue.find("02.5"), shell.user_ns["answer"])
+    assert right is False
+    assert "raised IndexError in line 2 of cell [1] (`return W_U[token + 100]`): index" in message
+
+
+WAYS = {
+    "the sign is turned": torch.neg,
+    "signs are lost": torch.abs,
+    "these are the squares of what was asked for": torch.square,
+    "these are the logarithms of what was asked for": torch.log,
+    "these are 1 over what was asked for": torch.reciprocal,
+    "these are the roots of what was asked for": torch.sqrt,
+}
+
+
+@pytest.mark.parametrize("said, way", WAYS.items())
+def test_the_right_numbers_changed_in_a_familiar_way_are_recognised(said, way):
+    numbers = torch.tensor([[2.0, 3.0], [5.0, 7.0]])
+    expected = torch.tensor([[-2.0, 3.0], [5.0, 7.0]]) if way is torch.abs else numbers
+    assert checks.difference(way(expected), expected, 1e-4).endswith(f"; {said}")
+    assert ";" not in checks.difference(way(expected) + 1, expected, 1e-4)
+
+
 @pytest.mark.parametrize(
     "id, answer, said",
     [
@@ -237,12 +266,14 @@ def test_nonsense_gets_a_sentence_and_not_an_error(exercise):
 def test_statement_has_two_hints_and_the_solution(exercise, capsys):
     assert len(exercise.hints) == 2
     assert 1 <= exercise.stars <= 3
+    assert exercise.learned.endswith(".")
     shown = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalogue, "display", shown.append)
         rsutils.exercise(exercise.id)
     text = "".join(part.data for part in shown)
     assert text.count("<details>") == 3
+    assert exercise.learned not in text, "what solving tells is told when it is solved"
     assert f"Exercise {exercise.id}" in text
     assert f"```python\ndef {exercise.solution.__name__}(" in text
 
