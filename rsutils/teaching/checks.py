@@ -250,8 +250,8 @@ def _kind(value: Any) -> str:
 def _raised(answer: Any, error: BaseException) -> str:
     """The error's type and message, and the last line of the learner's code that it went through."""
     code = getattr(answer, "__code__", None)
-    frames = traceback.extract_tb(error.__traceback__)
-    frames = [f for f in frames if _cell(f.filename) or (code and f.filename == code.co_filename)]
+    passed = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in passed if _cell(f.filename) or (code and f.filename == code.co_filename)]
     said = str(error).split("\n")[0].rstrip(".")
     where = f" in {_place(frames[-1])}" if frames else ""
     return f"your function raised {type(error).__name__}{where}" + (f": {said}" if said else "")
