@@ -45,13 +45,19 @@ def _reflection(d_model):
     return torch.eye(d_model) - 2 * torch.outer(normal, normal) / (normal @ normal)
 
 
-def _reader_inputs(draw):
+def _widths(draw):
+    """``d_model`` and ``d_mlp``: one in three equal, so that a wrong side runs there; elsewhere it raises."""
     d_model, d_mlp = draw.sizes(2)
+    return d_model, d_model if draw.deal(True, False, False) else d_mlp
+
+
+def _reader_inputs(draw):
+    d_model, d_mlp = _widths(draw)
     return draw.normal(d_model, d_mlp), draw.rotation(d_model)
 
 
 def _writer_inputs(draw):
-    d_model, d_mlp = draw.sizes(2)
+    d_model, d_mlp = _widths(draw)
     return draw.normal(d_mlp, d_model), draw.rotation(d_model)
 
 
@@ -61,7 +67,7 @@ def _circuit_inputs(draw):
 
 
 def _fold_inputs(draw):
-    d_model, d_mlp = draw.sizes(2)
+    d_model, d_mlp = _widths(draw)
     return 1 + draw.normal(d_model), draw.normal(d_model), draw.normal(d_model, d_mlp), draw.normal(d_mlp)
 
 
@@ -81,10 +87,14 @@ EXERCISES = [
         inputs=_reader_inputs,
         returns="rotated W [d_model, d_mlp]",
         hints=("The new reader has to undo the rotation first.", "`x' @ R.T` is `x` again, since `R @ R.T = I`."),
+        learned="What the reader computes is what it was: neurons, queries and logits cannot tell in which basis the "
+        "stream is written.",
         mistakes={
             "R is on the right side but not transposed: this rotates once more instead of back": lambda W, R: R @ W,
             "this is the old reader: it would read the wrong coordinates of x'": lambda W, R: W,
             "the result is transposed: a reader keeps the shape [d_model, d_mlp]": lambda W, R: (R.T @ W).T,
+            "`W @ R` is for a writer: a reader has the stream on its left side": lambda W, R: W @ R,
+            "a reader meets the stream at one end only: neurons are not rotated": lambda W, R: R.T @ W @ R,
         },
         alternatives=(
             lambda W, R: torch.linalg.solve(R, W),
@@ -101,10 +111,15 @@ EXERCISES = [
         inputs=_writer_inputs,
         returns="rotated W [d_mlp, d_model]",
         hints=("Every row of a writer is a vector of the stream.", "Vectors of the stream are rotated with `@ R`."),
+        learned="Writer and reader turn together, `(W_out @ R) @ (R.T @ W_in) = W_out @ W_in`: the weights between "
+        "neurons do not depend on the basis.",
         mistakes={
             "this rotates back: a written vector turns the same way as the stream": lambda W, R: W @ R.T,
             "this is the old writer: it would write in the old basis": lambda W, R: W,
             "the result is transposed: a writer keeps the shape [d_mlp, d_model]": lambda W, R: (W @ R).T,
+            "R stands on the left: a writer has the stream on its right side": lambda W, R: R @ W,
+            "`R.T @ W` is for a reader: a writer has the stream on its right side": lambda W, R: R.T @ W,
+            "a writer meets the stream at one end only: neurons are not rotated": lambda W, R: R.T @ W @ R,
         },
         alternatives=(
             lambda W, R: (R.T @ W.T).T,
@@ -124,6 +139,7 @@ EXERCISES = [
             "Rotate `W_V` as a reader and `W_O` as a writer.",
             "Then multiply the two and read off what stands where.",
         ),
+        learned="Its eigenvalues and singular values are the same in both bases; its entries are not.",
         mistakes={
             "this is the formula for column vectors (R W R^T): here vectors are rows": lambda W_OV, R: R @ W_OV @ R.T,
             "the reading end is missing: only what is written was rotated": lambda W_OV, R: W_OV @ R,
@@ -133,6 +149,9 @@ EXERCISES = [
             ),
             "both ends are transposed: only the reading end has to undo the rotation": lambda W_OV, R: R.T @ W_OV @ R.T,
             "the reading end is not transposed": lambda W_OV, R: R @ W_OV @ R,
+            "the circuit is transposed: it reads on the left and writes on the right": lambda W_OV, R: R.T @ W_OV.T @ R,
+            "the writing end is missing, and the reading end is not transposed": lambda W_OV, R: R @ W_OV,
+            "the reading end is missing, and the writing end is rotated back": lambda W_OV, R: W_OV @ R.T,
         },
         alternatives=(
             lambda W_OV, R: torch.linalg.inv(R) @ W_OV @ R,
@@ -152,6 +171,8 @@ EXERCISES = [
             "Multiply out. Two terms have an `x` in them, two have none.",
             "Row i of `W` is read from coordinate i of `x`.",
         ),
+        learned="A gain belongs to those who read after it: with it folded in, the readers of one stream are on one "
+        "scale.",
         mistakes={
             "the gain is not folded into W": lambda gain, bias, W, b: (W, bias @ W + b),
             "the norm's bias is lost: what W makes of it belongs in b": lambda gain, bias, W, b: (gain[:, None] * W, b),
@@ -164,6 +185,26 @@ EXERCISES = [
                 bias.sum() + b,
             ),
             "the old b is lost": lambda gain, bias, W, b: (gain[:, None] * W, bias @ W),
+            "the gain is divided out: folding multiplies it into W": lambda gain, bias, W, b: (
+                W / gain[:, None],
+                bias @ W + b,
+            ),
+            "the two have changed places: first the weights, then the bias": lambda gain, bias, W, b: (
+                bias @ W + b,
+                gain[:, None] * W,
+            ),
+            "`gain @ W` sums over the coordinates: scale the rows of W, `gain[:, None] * W`": lambda gain, bias, W, b: (
+                gain @ W,
+                bias @ W + b,
+            ),
+            "`gain * W` scales the columns of W, the neurons: scale the rows, `gain[:, None] * W`": lambda gain, bias, W, b: (
+                gain * W,
+                bias @ W + b,
+            ),
+            "the norm's bias is added to b and has not gone through W": lambda gain, bias, W, b: (
+                gain[:, None] * W,
+                bias + b,
+            ),
         },
         alternatives=(lambda gain, bias, W, b: (torch.diag(gain) @ W, torch.einsum("i,ij->j", bias, W) + b),),
     ),
@@ -181,6 +222,8 @@ EXERCISES = [
             "Go to a basis whose first axis is the all-ones direction, rotate the other axes there, come back.",
             "`torch.block_diag` puts a 1 in front of `R_small`; `H` takes you there and `H` takes you back.",
         ),
+        learned="LayerNorm takes off the mean, and so it singles out one direction, all ones. A rotation that leaves "
+        "that direction alone goes unnoticed.",
         mistakes={
             "this leaves the first axis alone, not the all-ones direction: H is missing": lambda H, R_small: _inner(
                 R_small, first=True
@@ -197,6 +240,13 @@ EXERCISES = [
             "you went there and did not come back: H stands on both sides": lambda H, R_small: (
                 H @ _inner(R_small, first=True)
             ),
+            "this leaves the last axis alone, not the all-ones direction: H is missing": lambda H, R_small: _inner(
+                R_small, first=False
+            ),
+            "the all-ones direction is lost: a 1 stands in front of `R_small`, not a 0": lambda H, R_small: (
+                H[:, 1:] @ R_small @ H[1:]
+            ),
+            "this is the reflection alone: `R_small` is not used": lambda H, R_small: H,
         },
         alternatives=(lambda H, R_small: H[:, :1] @ H[:1] + H[:, 1:] @ R_small @ H[1:],),
     ),
@@ -210,6 +260,8 @@ EXERCISES = [
         inputs=lambda draw: (draw.normal(*draw.sizes(2)) + draw.uniform(0.5, 1.0),),
         returns="kurtosis [pos]",
         hints=("Everything happens over the coordinates, the last axis.", "Centre first; do not subtract 3."),
+        learned="A rotation keeps every norm and angle and changes this number: so it can say whether coordinates "
+        "stand out.",
         mistakes={
             "this is the excess kurtosis: the course keeps the 3": lambda x: kurtosis(x) - 3,
             "the coordinates are not centred": lambda x: (x**4).mean(-1) / (x**2).mean(-1) ** 2,
@@ -223,6 +275,27 @@ EXERCISES = [
                 ((x - x.mean(-1, keepdim=True)) ** 3).mean(-1) / x.var(-1, correction=0) ** 1.5
             ),
             "the mean square has to be squared": lambda x: kurtosis(x) * x.var(-1, correction=0),
+            "the 3 is taken off, and torch's `std` and `var` divide by n - 1: keep the 3, and take a mean square": lambda x: (
+                kurtosis(x) * ((x.shape[-1] - 1) / x.shape[-1]) ** 2 - 3
+            ),
+            "centred by the mean over positions: take each position's mean over its coordinates": lambda x: (
+                ((c := x - x.mean(0)) ** 4).mean(-1) / (c**2).mean(-1) ** 2
+            ),
+            "centred by the mean of all numbers: take each position's own": lambda x: (
+                ((c := x - x.mean()) ** 4).mean(-1) / (c**2).mean(-1) ** 2
+            ),
+            "this is one number, the means run over positions too: keep the positions apart": lambda x: (
+                ((c := x - x.mean(-1, keepdim=True)) ** 4).mean() / (c**2).mean() ** 2
+            ),
+            "the mean square has to be squared, and torch's `var` divides by n - 1 unless told otherwise": lambda x: (
+                kurtosis(x) * x.var(-1, correction=0) ** 2 / x.var(-1)
+            ),
+            "divided by the standard deviation: its fourth power belongs there": lambda x: (
+                kurtosis(x) * x.std(-1, correction=0) ** 3
+            ),
+            "not divided yet: the fourth power alone depends on the size of the coordinates": lambda x: (
+                kurtosis(x) * x.var(-1, correction=0) ** 2
+            ),
         },
         alternatives=(
             lambda x: ((x - x.mean(-1, keepdim=True)) / x.std(-1, correction=0, keepdim=True)).pow(4).mean(-1),
@@ -255,7 +328,7 @@ QUIZ = [
         "“The residual stream has no privileged basis” is ...",
         {
             "a fact about every trained model": "Training can make some coordinates stand out: measure the kurtosis of a model's stream before you say it of that model.",
-            "a symmetry of the architecture, which training need not respect": "The architecture allows rotations; Adam steps along coordinates, and trained models show it.",
+            "a symmetry of the architecture, which training need not respect": "The architecture allows rotations. Training may prefer coordinates all the same: Elhage et al. (2023) give evidence that Adam, which steps along them, does.",
             "wrong, because of GELU": "GELU acts on the neurons, which have a basis of their own, not on the coordinates of the stream.",
         },
         "a symmetry of the architecture, which training need not respect",

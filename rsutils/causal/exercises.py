@@ -198,6 +198,7 @@ EXERCISES = [
             "The stream is a sum: what one writer wrote can be taken out again.",
             "Take out what it wrote in the clean run, put in what it wrote in the corrupt one.",
         ),
+        learned="Every other reader still gets the clean output: an edge is one writer in one reader's input.",
         mistakes={
             "that patches the wrong direction: the clean output must go and the corrupt one come": wrong_direction,
             "the clean output is still in the stream": added_only,
@@ -219,6 +220,8 @@ EXERCISES = [
             "The stream after the block is what the MLP read **plus** what the MLP wrote.",
             "What the MLP writes changes; what goes past it does not.",
         ),
+        learned="A block's output holds its own input: patching `resid_mid` and patching what the MLP reads are two "
+        "experiments.",
         mistakes={
             "that patches resid_mid: the change also takes the skip path past the MLP": resid_mid_patched,
             "the skip path is missing: add what goes past the MLP": mlp_alone,
@@ -241,6 +244,8 @@ EXERCISES = [
             "Patch first, divide afterwards.",
             "The divisor is `new.square().mean(dim=-1, keepdim=True).sqrt()` of the patched stream `new`.",
         ),
+        learned="With a live norm the effect is not linear in the patch: a writer also acts on everybody else's part "
+        "through the scale.",
         mistakes={
             "that is frozen: the norm still has the scale of the clean stream": frozen_read,
             "that divides by the length: the root *mean* square is asked for": divided_by_length,
@@ -261,6 +266,8 @@ EXERCISES = [
             "Each prompt has its own two answers: index rows and columns together.",
             "`logits[torch.arange(len(logits)), right]` is one number a prompt.",
         ),
+        learned="What raises all logits alike cancels in a difference, and a difference does not saturate as a "
+        "probability does.",
         mistakes={
             "that is a difference of probabilities, which saturate: leave the softmax out": probability_difference,
             "that is wrong minus right": wrong_first,
@@ -282,6 +289,7 @@ EXERCISES = [
             "The last column is padding wherever a prompt is shorter than the longest.",
             "A prompt of length n ends at position n - 1.",
         ),
+        learned="Padding has logits too, and no error warns of reading them.",
         mistakes={
             "that is the last column: shorter prompts have padding there": last_column,
             "that is one position too far: positions count from 0": after_the_end,
@@ -302,6 +310,8 @@ EXERCISES = [
             "`effects[:, ::2]` are the even prompts, `effects[:, 1::2]` the odd ones.",
             "Sort parts by the mean over even prompts, and index the odd ones with the first `k`.",
         ),
+        learned="On average the fresh half shows less than the half that chose: what is chosen for being large was "
+        "partly lucky.",
         mistakes={
             "that chooses and judges on all prompts: chance that helped a part to be chosen flatters it": chosen_on_all,
             "that chooses by the metric it judges with: choose on the even prompts": chosen_where_judged,

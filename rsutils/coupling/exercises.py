@@ -60,6 +60,8 @@ def _grams(draw):
 
 def _factors(draw):
     d_source, d_model, d_destination = draw.sizes(3)
+    # One in three with MLPs of one width, as models have: there the wrong order runs, elsewhere it raises.
+    d_destination = d_source if draw.deal(True, False, False) else d_destination
     return draw.normal(d_source, d_model), draw.normal(d_model, d_destination)
 
 
@@ -88,6 +90,8 @@ EXERCISES = [
             "Writer first: the product is `[source neuron, destination neuron]`.",
             "`torch.linalg.norm` of a matrix, with nothing else given, is its Frobenius norm.",
         ),
+        learned="The score lies between 0 and 1 and does not change when a matrix is multiplied by a number: the size "
+        "has gone, the directions are left.",
         mistakes={
             "this is the raw norm: divide by the norms of both factors": lambda W_out, W_in: torch.linalg.norm(
                 W_out @ W_in
@@ -112,6 +116,22 @@ EXERCISES = [
             "the norms multiply: `norm(A @ B) <= norm(A) * norm(B)`, so divide by the product, not the sum": lambda W_out, W_in: (
                 torch.linalg.norm(W_out @ W_in) / (torch.linalg.norm(W_out) + torch.linalg.norm(W_in))
             ),
+            "`W_in @ W_out` lets the reader write: what the writer sends is `W_out @ W_in`": lambda W_out, W_in: (
+                torch.linalg.norm(W_in @ W_out) / (torch.linalg.norm(W_in) * torch.linalg.norm(W_out))
+            ),
+            "these are sums of entries, where signs cancel: a Frobenius norm is the root of the sum of squares": (
+                lambda W_out, W_in: (W_out @ W_in).sum() / (W_out.sum() * W_in.sum())
+            ),
+            "these are sums of sizes: a Frobenius norm is the root of the sum of squares": lambda W_out, W_in: (
+                (W_out @ W_in).abs().sum() / (W_out.abs().sum() * W_in.abs().sum())
+            ),
+            "this is the matrix over the norms: its norm is asked for, one number": lambda W_out, W_in: (
+                W_out @ W_in / (torch.linalg.norm(W_out) * torch.linalg.norm(W_in))
+            ),
+            "those are nuclear norms, sums of singular values: the Frobenius norm is the default": lambda W_out, W_in: (
+                torch.linalg.norm(W_out @ W_in, "nuc")
+                / (torch.linalg.norm(W_out, "nuc") * torch.linalg.norm(W_in, "nuc"))
+            ),
         },
         alternatives=(
             lambda W_out, W_in: ((W_out @ W_in) ** 2).sum().sqrt() / ((W_out**2).sum() * (W_in**2).sum()).sqrt(),
@@ -132,6 +152,8 @@ EXERCISES = [
             "`trace(W_out @ W_in @ W_in.T @ W_out.T) == trace((W_out.T @ W_out) @ (W_in @ W_in.T))`, and the trace of a "
             "product of two symmetric matrices is the sum of their entries' products.",
         ),
+        learned="A Gram matrix is made once a part and serves in all its pairs: what a pair costs does not grow with "
+        "the number of neurons.",
         mistakes={
             "these compare neurons, [d_mlp, d_mlp]: the matrices you need compare directions of the stream": lambda W_out, W_in: (
                 W_out @ W_out.T,
@@ -157,6 +179,21 @@ EXERCISES = [
                 W_out.T @ W_out,
                 W_in @ W_in.T,
                 torch.linalg.norm(W_out.T @ W_out @ W_in @ W_in.T),
+            ),
+            "the Grams are right; multiply them entry by entry, where a matrix product mixes the entries": lambda W_out, W_in: (
+                W_out.T @ W_out,
+                W_in @ W_in.T,
+                ((W_out.T @ W_out) @ (W_in @ W_in.T)).sum().sqrt(),
+            ),
+            "the Grams are right, and the entries' products are squared once more: sum them, then take the root": (
+                lambda W_out, W_in: (
+                    W_out.T @ W_out,
+                    W_in @ W_in.T,
+                    torch.linalg.norm((W_out.T @ W_out) * (W_in @ W_in.T)),
+                )
+            ),
+            "this is the norm alone: the two Gram matrices come first": lambda W_out, W_in: torch.linalg.norm(
+                W_out @ W_in
             ),
         },
         alternatives=(
@@ -186,6 +223,7 @@ EXERCISES = [
             "How many directions can a vector whose coordinates sum to zero take?",
             "One fewer than it has coordinates: nothing is written along all-ones.",
         ),
+        learned="Chance falls with the root of the width and is never 0: compare a score with it, not with 0.",
         mistakes={
             "a centred writer cannot write along all-ones, so d is smaller by one in the second": lambda d_model: (
                 d_model**-0.5,
@@ -199,6 +237,16 @@ EXERCISES = [
             "the two are in the wrong order: LayerNorm is the one that centres": lambda d_model: (
                 (d_model - 1) ** -0.5,
                 d_model**-0.5,
+            ),
+            "these are the roots: chance is 1 over them": lambda d_model: (d_model**0.5, (d_model - 1) ** 0.5),
+            "centring takes one direction away, not two": lambda d_model: (d_model**-0.5, (d_model - 2) ** -0.5),
+            "an RMSNorm takes no direction away: d is d_model in the first": lambda d_model: (
+                (d_model - 1) ** -0.5,
+                (d_model - 1) ** -0.5,
+            ),
+            "the 1 is taken off the number of directions, inside the root": lambda d_model: (
+                d_model**-0.5,
+                d_model**-0.5 - 1,
             ),
         },
         alternatives=(lambda d_model: tuple(1 / d**0.5 for d in (d_model, d_model - 1)),),
@@ -218,6 +266,8 @@ EXERCISES = [
             "The mean eigenvalue is the trace divided by `d`.",
             "`<A0, B0> = <A, B> - tr(A) tr(B) / d`, so `z = cos(A0, B0) * sqrt((d - 1)(d + 2) / 2)`.",
         ),
+        learned="For the same cosine, z grows with the width: a faint overlap may be far from chance, so z measures "
+        "surprise and not strength.",
         mistakes={
             "chance is still in it: take the mean eigenvalue off both Grams first": lambda A, B: _z(A, B, shift=False),
             "the 2 in the variance is missing": lambda A, B: _z(A, B, factor=1),
@@ -233,6 +283,27 @@ EXERCISES = [
             ),
             "you divided by the variance: divide by its root": lambda A, B: (
                 ((A * B).sum() - A.trace() * B.trace() / len(A)) / _variance(A, B)
+            ),
+            "the mean of all entries is taken off: take the mean eigenvalue, the trace over d, off the diagonal": lambda A, B: (
+                ((A - A.mean()) * (B - B.mean())).sum()
+                / (torch.linalg.norm(A - A.mean()) * torch.linalg.norm(B - B.mean()))
+                * ((len(A) - 1) * (len(A) + 2) / 2) ** 0.5
+            ),
+            "the whole trace is taken off each eigenvalue: divide it by d": lambda A, B: _z(A, B, shift=len(A)),
+            "the mean eigenvalue is taken off every entry: the identity is missing": lambda A, B: (
+                ((A0 := A - A.trace() / len(A)) * (B0 := B - B.trace() / len(B))).sum()
+                / (torch.linalg.norm(A0) * torch.linalg.norm(B0))
+                * ((len(A) - 1) * (len(A) + 2) / 2) ** 0.5
+            ),
+            "`/ (d - 1) * (d + 2)` multiplies by d + 2: put the product in brackets": lambda A, B: (
+                z_score(A, B) / (len(A) + 2)
+            ),
+            "the variance holds the squares of the two norms": lambda A, B: (
+                ((A * B).sum() - A.trace() * B.trace() / len(A))
+                / (2 * (_variance(A, B) / 2 / ((len(A) - 1) * (len(A) + 2))) ** 0.5) ** 0.5
+            ),
+            "d squared stands where (d - 1)(d + 2) belongs: close in a wide stream, and not the formula": lambda A, B: (
+                z_score(A, B) * len(A) / ((len(A) - 1) * (len(A) + 2)) ** 0.5
             ),
         },
         alternatives=(
@@ -253,6 +324,8 @@ EXERCISES = [
             "`argsort` says which value comes first; a rank says at which place a value comes.",
             "`x.argsort().argsort()` are the ranks; `torch.corrcoef` takes the two as rows.",
         ),
+        learned="Ranks forget sizes: two metrics may put the pairs in one order and disagree on how much each pair "
+        "matters.",
         mistakes={
             "this correlates the values: take their ranks first": lambda x, y: torch.corrcoef(torch.stack([x, y]))[
                 0, 1
@@ -269,6 +342,22 @@ EXERCISES = [
                 lambda x, y: torch.corrcoef(torch.stack([v.argsort().argsort().float() for v in (x, y)]))
             ),
             "one of the two is ranked downwards: the sign is flipped": lambda x, y: spearman(x, -y),
+            "this sorts the values: the partners are lost, keep each value's place": lambda x, y: torch.corrcoef(
+                torch.stack([x.sort().values, y.sort().values])
+            )[0, 1],
+            "this is the dot product of the ranks: centre them and divide by both standard deviations": lambda x, y: (
+                x.argsort().argsort() * y.argsort().argsort()
+            ).sum(),
+            "this is the cosine of the ranks: take their mean off first": lambda x, y: torch.cosine_similarity(
+                x.argsort().argsort().float(), y.argsort().argsort().float(), dim=0
+            ),
+            "the 6 of the formula is missing": lambda x, y: 1 - (1 - spearman(x, y)) / 6,
+            "torch's `std` divides by n - 1 and the mean of the products by n: use one of the two for both": lambda x, y: (
+                spearman(x, y) * (len(x) - 1) / len(x)
+            ),
+            "this is how many ranks are equal: a correlation also sees those that are near": lambda x, y: (
+                (x.argsort().argsort() == y.argsort().argsort()).float().mean()
+            ),
         },
         alternatives=(
             lambda x, y: (
@@ -291,6 +380,8 @@ EXERCISES = [
             "Take the mean over tokens off `out` first: what never changes can stand in the bias.",
             "The squared Frobenius norm sums over tokens and neurons; the mean over tokens divides it by `len(out)`.",
         ),
+        learned="A part that writes the same vector at every token may be large and sends nothing by this measure: a "
+        "bias could do its work.",
         mistakes={
             "the constant part is still in it: take the mean over tokens off": lambda out, W_in, scale: (
                 torch.linalg.norm(out @ W_in) / len(out) ** 0.5 / scale
@@ -316,6 +407,28 @@ EXERCISES = [
             ),
             "this is a sum over tokens: a root mean square divides by the root of their number": (
                 lambda out, W_in, scale: weighted(out, W_in, scale) * len(out) ** 0.5
+            ),
+            "these are standard deviations, summed over neurons: sum the variances, then take the root": (
+                lambda out, W_in, scale: (out @ W_in).std(dim=0, correction=0).sum() / scale
+            ),
+            "standard deviations are summed (sum the variances, then take the root), and torch's divide by n - 1": (
+                lambda out, W_in, scale: (out @ W_in).std(dim=0).sum() / scale
+            ),
+            "one mean for all neurons is taken off, and the mean runs over neurons too: take each neuron's own, and sum": (
+                lambda out, W_in, scale: (out @ W_in).std() / scale
+            ),
+            "this is a variance: a root mean square is a root": lambda out, W_in, scale: (
+                (out @ W_in).var(dim=0, correction=0).sum() / scale
+            ),
+            "this is a variance, and torch's divides by n - 1: take the mean over tokens, then the root": (
+                lambda out, W_in, scale: (out @ W_in).var(dim=0).sum() / scale
+            ),
+            "this is the mean of the lengths: take the mean of their squares, then the root": lambda out, W_in, scale: (
+                torch.linalg.norm((out - out.mean(dim=0)) @ W_in, dim=-1).mean() / scale
+            ),
+            "divided by the scale twice": lambda out, W_in, scale: weighted(out, W_in, scale**2),
+            "one mean for all coordinates is taken off: take each coordinate's mean over tokens": lambda out, W_in, scale: (
+                torch.linalg.norm((out - out.mean()) @ W_in) / len(out) ** 0.5 / scale
             ),
         },
         alternatives=(

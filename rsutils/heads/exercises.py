@@ -291,6 +291,7 @@ EXERCISES = [
             "The queries are at positions `length + 1` to `2 * length` (position 0 is BOS).",
             "The first copy of query `q` is at `q - length`; the token after it is at `q - length + 1`.",
         ),
+        learned="A pattern shows where a head looks. What it moves from there is for its OV circuit to say.",
         mistakes={
             "that is the duplicate-token score: it looks at the first copy itself": duplicate_score,
             "that is the token before the first copy; induction looks at the one after": token_before,
@@ -303,6 +304,27 @@ EXERCISES = [
                 length * induction_score(pattern, length) / (2 * length + 1)
             ),
             "rows are queries and columns are keys; you have them the other way round": key_as_row,
+            "BOS is forgotten, and this is the diagonal of the first copy itself (duplicate tokens)": lambda pattern, length: (
+                sum(pattern[q, q - length] for q in range(length, 2 * length)) / length
+            ),
+            "this is the whole diagonal of the duplicate-token score, one key too early": lambda pattern, length: (
+                pattern.diagonal(-length).mean()
+            ),
+            "the diagonal is right, but it begins with one query of the first copy: its first two do not count": (
+                lambda pattern, length: pattern.diagonal(1 - length)[1:].mean()
+            ),
+            "the last query is missing: `range` stops before its end, 2 * length + 1": lambda pattern, length: (
+                pattern.diagonal(1 - length)[2:-1].mean()
+            ),
+            "the last query is missing in the sum: `range` stops before its end, 2 * length + 1": lambda pattern, length: (
+                pattern.diagonal(1 - length)[2:-1].sum() / length
+            ),
+            "this is a sum, and BOS is forgotten: it stands at position 0": lambda pattern, length: (
+                length * bos_forgotten(pattern, length)
+            ),
+            "two tokens after the first copy; induction looks at the one after": lambda pattern, length: (
+                sum(pattern[q, q - length + 2] for q in range(length + 1, 2 * length + 1)) / length
+            ),
         },
         alternatives=(induction_by_diagonal,),
     ),
@@ -320,10 +342,26 @@ EXERCISES = [
             "Vectors are rows and multiply from the left: follow `x` through the weights in the order it meets them.",
             "`x` is read by `W_V`, written by `W_O`, and read again by `W_Q`: three products from the left.",
         ),
+        learned="The map from `x` to this query has at most the rank of the narrower head: whatever the source says "
+        "goes through that many directions.",
         mistakes={
             "that is `W_Q.T @ W_OV`: the shapes fit, and it sends x through the source's circuit backwards": backwards,
             "that is what the destination reads from x itself; the source head is missing": source_left_out,
             "that is x and the source's output together; only what the source adds is asked for": with_residual,
+            "this stops in the stream: the destination's W_Q still reads it": lambda x, W_V_source, W_O_source, W_Q_destination: (
+                x @ W_V_source @ W_O_source
+            ),
+            "this stops in the source head: W_O writes it, and the destination's W_Q reads it": (
+                lambda x, W_V_source, W_O_source, W_Q_destination: x @ W_V_source
+            ),
+            "the numbers are right and transposed: rows are positions": lambda x, W_V_source, W_O_source, W_Q_destination: (
+                into_query(x, W_V_source, W_O_source, W_Q_destination).T
+            ),
+            "a softmax belongs to patterns, over keys: a query is the plain product": (
+                lambda x, W_V_source, W_O_source, W_Q_destination: into_query(
+                    x, W_V_source, W_O_source, W_Q_destination
+                ).softmax(dim=-1)
+            ),
         },
         alternatives=(circuit_first,),
     ),
@@ -341,11 +379,33 @@ EXERCISES = [
             "`W_QK = W_Q @ W_K.T` is asked by the query on its left and answered by the key on its right.",
             "The source's output must meet `W_K` first, so compose `W_OV @ W_QK.T`; `.norm()` is the Frobenius norm.",
         ),
+        learned="Q- and K-composition are one transposition apart: which side of `W_QK` the source's output meets.",
         mistakes={
             "that is Q-composition: the source's output meets W_Q first": q_composition,
             "that is the norm of the composed circuits: divide by the norms of both": k_norm,
             "the source's OV circuit stands backwards: what it reads is compared, not what it writes": backward_k,
             "those are spectral norms (largest singular value); the Frobenius norm is asked for": k_spectral,
+            "`x / a * b` multiplies by b: put the product of the norms in brackets": (
+                lambda W_V_source, W_O_source, W_Q_destination, W_K_destination: (
+                    k_composition(W_V_source, W_O_source, W_Q_destination, W_K_destination)
+                    * (W_Q_destination @ W_K_destination.T).norm() ** 2
+                )
+            ),
+            "this composes with `W_K` alone: the destination's circuit is `W_Q @ W_K.T`": (
+                lambda W_V_source, W_O_source, W_Q_destination, W_K_destination: (
+                    (W_V_source @ W_O_source @ W_K_destination).norm()
+                    / ((W_V_source @ W_O_source).norm() * W_K_destination.norm())
+                )
+            ),
+            "divide by the norms of the two circuits, not by those of the four weights": (
+                lambda W_V_source, W_O_source, W_Q_destination, W_K_destination: (
+                    k_norm(W_V_source, W_O_source, W_Q_destination, W_K_destination)
+                    / (W_V_source.norm() * W_O_source.norm() * W_Q_destination.norm() * W_K_destination.norm())
+                )
+            ),
+            "that is the square: a norm is a root": lambda W_V_source, W_O_source, W_Q_destination, W_K_destination: (
+                k_composition(W_V_source, W_O_source, W_Q_destination, W_K_destination) ** 2
+            ),
         },
         alternatives=(k_from_singular_values,),
     ),
@@ -364,10 +424,18 @@ EXERCISES = [
             "`norm(M)**2 == trace(M.T @ M)`, and a trace lets you move factors round in a circle.",
             "`trace(W_O.T @ W_V.T @ W_V @ W_O) == trace((W_V.T @ W_V) @ (W_O @ W_O.T))`: two small matrices.",
         ),
+        learned="Two matrices of `d_head x d_head` were enough: this is why the course keeps circuits as factors.",
         mistakes={
             "that is the product of the two norms, which only bounds the norm of the product": product_of_norms,
             "that is the square: take the root": root_forgotten,
             "the two small Gram matrices meet in a trace, not in a norm": norm_of_grams,
+            "that sums the entries of a matrix product: the trace is the sum of the entries' own products, `*`": (
+                lambda W_V, W_O: ((W_V.T @ W_V) @ (W_O @ W_O.T)).sum().sqrt()
+            ),
+            "the entries' products are squared once more: sum them, then take the root": (
+                lambda W_V, W_O: ((W_V.T @ W_V) * (W_O @ W_O.T)).norm()
+            ),
+            "that is the norm of `W_O @ W_V`, the factors in the other order": lambda W_V, W_O: (W_O @ W_V).norm(),
         },
         alternatives=(by_qr,),
     ),
@@ -387,6 +455,8 @@ EXERCISES = [
             "The sums over singular values need no SVD: `sum(s**2)` is the trace of `write @ write.T`.",
             "and `sum(s**4)` is the sum of the squares of that matrix' entries.",
         ),
+        learned="z says how far two circuits are from random directions, not that anything passes between them: pairs "
+        "whose writer comes too late can have a large z too.",
         mistakes={
             "the score's square has mean 1/d, not the score": score_not_squared,
             "1/sqrt(d) is the root mean square, not the mean; compare squares": root_mean,
@@ -395,6 +465,23 @@ EXERCISES = [
                 (write @ read.T).norm() ** 2 / (write.norm() * read.norm()) ** 2 - 1 / write.shape[1]
             ),
             "that holds for equal singular values; use each circuit's own spread": flat_spectra,
+            "the mean is missing: take 1/d off score squared": lambda write, read: (
+                null_z(write, read)
+                * (r := (write @ read.T).norm() ** 2 / (write.norm() * read.norm()) ** 2)
+                / (r - 1 / write.shape[1])
+            ),
+            "the 2 in the variance is missing": lambda write, read: null_z(write, read) * 2**0.5,
+            "this is score squared as a multiple of chance: how many standard deviations above it was asked for": (
+                lambda write, read: (write @ read.T).norm() ** 2 / (write.norm() * read.norm()) ** 2 * write.shape[1]
+            ),
+            "`/ (d - 1) * (d + 2)` multiplies by d + 2: put the product in brackets": lambda write, read: (
+                null_z(write, read) / (write.shape[1] + 2)
+            ),
+            "the score is not normalised: divide the squared norm by the two squared norms": lambda write, read: (
+                null_z(write, read)
+                * ((write @ read.T).norm() ** 2 - 1 / write.shape[1])
+                / ((write @ read.T).norm() ** 2 / (write.norm() * read.norm()) ** 2 - 1 / write.shape[1])
+            ),
         },
         alternatives=(null_z_from_singular_values,),
     ),
@@ -412,6 +499,8 @@ EXERCISES = [
             "`z[:, :, head]` has shape `[batch, pos, d_head]`; which of its dimensions does the mean take?",
             "`.mean(dim=(0, 1))` leaves one vector of `d_head` numbers, which fits every batch row and position.",
         ),
+        learned="The mean keeps the head's constant part, so what changes is due to what differs between texts and "
+        "positions; zero takes both away.",
         mistakes={
             "that is zero ablation, which also takes away the head's constant part": zero_ablate,
             "that replaces a position, not a head: heads are the third dimension": ablate_position,
@@ -426,6 +515,18 @@ EXERCISES = [
             "that is this head's part alone: give back all heads, this one replaced": lambda z, head: mean_ablate(
                 z, head
             )[:, :, head],
+            "that replaces every head by its mean: leave the others as they are": lambda z, head: (
+                z.mean(dim=(0, 1)).expand_as(z).clone()
+            ),
+            "that is the sum over batch and positions: take the mean": lambda z, head: torch.where(
+                torch.arange(z.shape[2])[:, None] == head, z.sum(dim=(0, 1)), z
+            ),
+            "that takes the mean off: put the mean in the output's place": lambda z, head: torch.where(
+                torch.arange(z.shape[2])[:, None] == head, z - z.mean(dim=(0, 1)), z
+            ),
+            "that indexes the last axis, d_head: heads are the third of four": lambda z, head: torch.where(
+                torch.arange(z.shape[3]) == head, z[..., head].mean(), z
+            ),
         },
         alternatives=(mean_ablate_by_where,),
     ),

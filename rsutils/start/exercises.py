@@ -69,6 +69,8 @@ EXERCISES = [
             "Row = the position that looks. The last row sees everything.",
             "torch has `tril` and `triu`: which one?",
         ),
+        learned="With this mask, what a position computes does not depend on what follows it: one run of a text gives "
+        "a prediction at every position.",
         mistakes={
             "this lets every position look at the future: rows are queries, so the true part is the lower triangle": (
                 lambda n: torch.ones(n, n, dtype=torch.bool).triu()
@@ -78,6 +80,18 @@ EXERCISES = [
             ),
             "everything may look at everything here: that is an encoder": (
                 lambda n: torch.ones(n, n, dtype=torch.bool)
+            ),
+            "this marks what is forbidden: true is asked for where a position may look": lambda n: torch.ones(
+                n, n, dtype=torch.bool
+            ).triu(1),
+            "this lets each position see the next one too: the diagonal is the last that it may see": lambda n: (
+                torch.ones(n, n, dtype=torch.bool).tril(1)
+            ),
+            "a position sees itself alone here, and nothing of what came before": lambda n: torch.eye(
+                n, dtype=torch.bool
+            ),
+            "these are scores to be added (0 and minus infinity): a mask of True and False was asked for": lambda n: (
+                torch.full((n, n), -torch.inf).triu(1)
             ),
         },
         alternatives=(lambda n: torch.arange(n)[:, None] >= torch.arange(n)[None, :],),
@@ -95,6 +109,8 @@ EXERCISES = [
             "Scores first (a product divided by the square root of `d_head`), then the mask, then a softmax.",
             "Set the forbidden scores to minus infinity before the softmax over the last axis.",
         ),
+        learned="Queries and keys meet in `q @ k.T` alone. So, without biases and rotary positions, only the product "
+        "`W_Q @ W_K.T` matters: chapter 05 calls it the QK circuit.",
         mistakes={
             "the causal mask is missing: position 0 looks at the future": lambda q, k: _scores(q, k).softmax(dim=-1),
             "the scores are not divided by the square root of d_head": lambda q, k: (
@@ -118,6 +134,40 @@ EXERCISES = [
             "masked scores were set to 0, and exp(0) is 1: set them to minus infinity": lambda q, k: (
                 _scores(q, k).masked_fill(~causal_mask(len(q)), 0).softmax(dim=-1)
             ),
+            "the mask is the wrong way round: the allowed scores were made very small, and each position looks ahead": (
+                lambda q, k: _scores(q, k).masked_fill(causal_mask(len(q)), -1e9).softmax(dim=-1)
+            ),
+            "the mask is the wrong way round: a position looks at itself and at the future": lambda q, k: (
+                _scores(q, k).masked_fill(causal_mask(len(q)).tril(-1), -torch.inf).softmax(dim=-1)
+            ),
+            "a position may look at itself: here the first row has nothing left, and spreads over all": lambda q, k: (
+                _scores(q, k).masked_fill(~causal_mask(len(q)).tril(-1), -1e9).softmax(dim=-1)
+            ),
+            "every number is nan, as where a mask is multiplied by infinity (0 times infinity is nan): use `masked_fill`": lambda q, k: (
+                (_scores(q, k) + causal_mask(len(q)).logical_not() * -torch.inf).softmax(dim=-1)
+            ),
+            "minus infinity came after the softmax: it belongs before, where exp makes 0 of it": lambda q, k: (
+                _scores(q, k).softmax(dim=-1).masked_fill(~causal_mask(len(q)), -torch.inf)
+            ),
+            "the scores are divided by d_head: divide by its square root": lambda q, k: attention_pattern(
+                q / q.shape[-1] ** 0.5, k
+            ),
+            "the scores are divided by the square root of the number of positions: d_head is the last axis": lambda q, k: (
+                attention_pattern(q * (q.shape[-1] / len(q)) ** 0.5, k)
+            ),
+            "the scores are multiplied by the square root of d_head: divide": lambda q, k: attention_pattern(
+                q * q.shape[-1], k
+            ),
+            "the softmax is missing: these are scores": lambda q, k: _scores(q, k).tril(),
+            "the softmax is missing: these are masked scores": lambda q, k: _scores(q, k).masked_fill(
+                ~causal_mask(len(q)), -torch.inf
+            ),
+            "the causal mask and the division by the square root of d_head are missing": lambda q, k: (q @ k.T).softmax(
+                dim=-1
+            ),
+            "the softmax runs over queries, and the mask came after it: mask the scores, then sum over keys": lambda q, k: (
+                _scores(q, k).softmax(dim=0).tril()
+            ),
         },
         alternatives=(
             lambda q, k: torch.nn.functional.scaled_dot_product_attention(
@@ -138,6 +188,8 @@ EXERCISES = [
             "Vectors are rows: read the formula from left to right.",
             "`x @ W_V` are the values; the pattern mixes them.",
         ),
+        learned="The pattern multiplies positions, the weights multiply directions: where to look and what to move "
+        "are separate. `W_V @ W_O` is the OV circuit of chapter 05.",
         mistakes={
             "the pattern is transposed: here every key collects from its queries": (
                 lambda pattern, x, W_V, W_O: pattern.T @ x @ W_V @ W_O
@@ -151,6 +203,12 @@ EXERCISES = [
             ),
             "this averages all positions alike: weight them with the pattern": (
                 lambda pattern, x, W_V, W_O: (x @ W_V @ W_O).mean(0, keepdim=True).expand(len(x), -1)
+            ),
+            "this is the stream after the head: only what the head adds is asked for": lambda pattern, x, W_V, W_O: (
+                x + pattern @ x @ W_V @ W_O
+            ),
+            "these are the values alone: the pattern mixes them, and W_O writes them": lambda pattern, x, W_V, W_O: (
+                x @ W_V
             ),
         },
         alternatives=(lambda pattern, x, W_V, W_O: torch.einsum("qk,km,mh,hn->qn", pattern, x, W_V, W_O),),
@@ -168,6 +226,8 @@ EXERCISES = [
             "Start with the embedding and add.",
             "Block 2 comes after blocks 0 and 1: three attention and three MLP outputs.",
         ),
+        learned="What a part wrote is still a term of this sum at the end: that is why chapter 02 can ask who wrote "
+        "what.",
         mistakes={
             "the embedding is missing: the stream does not start from zero": lambda embed, attn_out, mlp_out, layer: (
                 attn_out[: layer + 1].sum(0) + mlp_out[: layer + 1].sum(0)
@@ -202,6 +262,15 @@ EXERCISES = [
             "a block adds to the stream, it does not replace it": lambda embed, attn_out, mlp_out, layer: (
                 attn_out[layer] + mlp_out[layer]
             ),
+            "this is the mean over blocks: the stream is their sum": lambda embed, attn_out, mlp_out, layer: (
+                embed + (attn_out + mlp_out)[: layer + 1].mean(0)
+            ),
+            "the blocks' writes are not summed yet: one stream is asked for": lambda embed, attn_out, mlp_out, layer: (
+                embed + (attn_out + mlp_out)[: layer + 1]
+            ),
+            "the writes are subtracted: a block adds": lambda embed, attn_out, mlp_out, layer: (
+                embed - (attn_out + mlp_out)[: layer + 1].sum(0)
+            ),
         },
         alternatives=(
             lambda embed, attn_out, mlp_out, layer: embed + (attn_out + mlp_out)[: layer + 1].sum(dim=0),
@@ -218,6 +287,8 @@ EXERCISES = [
         inputs=lambda draw: (),
         returns="",
         hints=("Where does `d_model` stand in its shape?", "`[d_model, ...]` reads, `[..., d_model]` writes."),
+        learned="A shape tells the role: where `d_model` comes first a weight reads, where it comes last it writes. "
+        "Chapter 03 multiplies a writer by a later reader.",
         mistakes={
             "all six are the wrong way round: `x @ W` with x from the stream is a reading": _swapped,
             "W_E has shape [d_vocab, d_model]: it writes, a row for every token": (
@@ -225,6 +296,30 @@ EXERCISES = [
             ),
             "W_U has shape [d_model, d_vocab]: the logits are its reading of the last stream": (
                 lambda: who_does_what() | {"W_U": "writes"}
+            ),
+            "W_Q has shape [d_model, d_head]: it reads, and the query stays in the head": lambda: (
+                who_does_what() | {"W_Q": "writes"}
+            ),
+            "W_O has shape [d_head, d_model]: it writes what the head found": lambda: (
+                who_does_what() | {"W_O": "reads"}
+            ),
+            "W_in has shape [d_model, d_mlp]: it reads the stream into the neurons": lambda: (
+                who_does_what() | {"W_in": "writes"}
+            ),
+            "W_out has shape [d_mlp, d_model]: it writes, a row for every neuron": lambda: (
+                who_does_what() | {"W_out": "reads"}
+            ),
+            "in and out are meant from the MLP's side: W_in reads the stream, W_out writes to it": lambda: (
+                who_does_what() | {"W_in": "writes", "W_out": "reads"}
+            ),
+            "W_E and W_U have changed roles: the embedding starts the stream, the unembedding reads its end": lambda: (
+                who_does_what() | {"W_E": "reads", "W_U": "writes"}
+            ),
+            "not all of them read: where `d_model` comes last, a weight writes": lambda: dict.fromkeys(
+                who_does_what(), "reads"
+            ),
+            "not all of them write: where `d_model` comes first, a weight reads": lambda: dict.fromkeys(
+                who_does_what(), "writes"
             ),
         },
         alternatives=(lambda: dict(reversed(who_does_what().items())),),

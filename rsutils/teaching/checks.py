@@ -8,10 +8,12 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from IPython.core.getipython import get_ipython
 
 from rsutils.errors import CourseError
 from rsutils.teaching.draws import Draw
@@ -25,9 +27,9 @@ class Exercise:
 
     ``inputs`` draws the arguments of one case (none: the answer is a plain value); a check tries several, each with
     other sizes. ``returns`` says what comes back, with the names of its axes: one text, or one for each of several
-    values. ``mistakes`` maps what the learner is told to a wrong function with the solution's signature;
-    ``alternatives`` are right answers written differently, for the tests. ``forbids`` says of a function whose
-    numbers are right what it did that the task rules out, or None.
+    values. ``learned`` is what solving it tells. ``mistakes`` maps what the learner is told to a wrong function with
+    the solution's signature; ``alternatives`` are right answers written differently, for the tests. ``forbids`` says
+    of a function whose numbers are right what it did that the task rules out, or None.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Exercise:
     inputs: Callable[[Draw], tuple]
     returns: str | tuple[str, ...]
     hints: tuple[str, str]
+    learned: str
     mistakes: dict[str, Callable]
     alternatives: tuple[Callable, ...]
     forbids: Callable[[Callable, tuple], str | None] = lambda answer, inputs: None
@@ -101,7 +104,7 @@ def _judge(e: Exercise, answer: Any, draw: Draw) -> tuple[bool | None, str]:
             changed = None if ran.error or not inputs else changes_arguments(answer, inputs)
             return False, f"{_mistake(e, cases, runs) or changed or problem + _arguments(e, inputs)}."
     forbidden = next((found for inputs in cases if (found := e.forbids(answer, inputs))), None)
-    return (False, f"{forbidden}.") if forbidden else (True, "correct.")
+    return (False, f"{forbidden}.") if forbidden else (True, f"correct. {e.learned}")
 
 
 def _mistake(e: Exercise, cases: list[tuple], runs: list[Run]) -> str | None:
@@ -190,8 +193,22 @@ def _same_numbers(got: Any, expected: Any, tolerance: float) -> None:
         here = f" at {at}" if at else ""
         raise CourseError(
             f"the shape is right, the numbers are not: expected {right[tuple(at)]:.4g}{here}, "
-            f"got {numbers[tuple(at)]:.4g}"
+            f"got {numbers[tuple(at)]:.4g}" + _resembles(numbers, right, tolerance)
         )
+
+
+def _resembles(numbers: torch.Tensor, right: torch.Tensor, tolerance: float) -> str:
+    """How the right numbers, changed in a familiar way, make these; nothing where none of the ways does."""
+    ways = {
+        "the sign is turned": -right,
+        "signs are lost": right.abs(),
+        "these are the squares of what was asked for": right**2,
+        "these are the roots of what was asked for": right.sqrt(),
+        "these are the logarithms of what was asked for": right.log(),
+        "these are 1 over what was asked for": 1 / right,
+    }
+    found = (f"; {way}" for way, made in ways.items() if torch.allclose(numbers, made, rtol=tolerance, atol=0))
+    return next(found, "")
 
 
 def _numbers(value: Any, shape: torch.Size) -> torch.Tensor:
@@ -233,10 +250,24 @@ def _kind(value: Any) -> str:
 def _raised(answer: Any, error: BaseException) -> str:
     """The error's type and message, and the last line of the learner's code that it went through."""
     code = getattr(answer, "__code__", None)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
-    where = f" in line {frames[-1].lineno}" + (f" (`{frames[-1].line}`)" if frames[-1].line else "") if frames else ""
+    passed = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in passed if _cell(f.filename) or (code and f.filename == code.co_filename)]
     said = str(error).split("\n")[0].rstrip(".")
+    where = f" in {_place(frames[-1])}" if frames else ""
     return f"your function raised {type(error).__name__}{where}" + (f": {said}" if said else "")
+
+
+def _cell(filename: str) -> str | None:
+    """The notebook's number of the cell that Python knows by this file name, or None."""
+    shell = get_ipython()
+    named = shell.compile.format_code_name(filename) if shell else None
+    return named[1] if named else None
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    cell = _cell(frame.filename)
+    where = f"cell {cell.removeprefix('In')}" if cell else Path(frame.filename).name
+    return f"line {frame.lineno} of {where}" + (f" (`{frame.line}`)" if frame.line else "")
 
 
 def _arguments(e: Exercise, inputs: tuple) -> str:

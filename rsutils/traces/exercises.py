@@ -84,6 +84,8 @@ def _head(draw):
 
 def _contrast(draw):
     n_writes, d_model, d_vocab = draw.sizes(3)
+    # One in three with as many tokens as directions: there rows of W_U in place of columns run, elsewhere they raise.
+    d_vocab = d_model if draw.deal(True, False, False) else d_vocab
     writes = draw.normal(n_writes, d_model)
     right = draw.integer(0, d_vocab - 1)
     wrong = (right + draw.integer(1, d_vocab - 1)) % d_vocab
@@ -122,6 +124,8 @@ EXERCISES = [
             "Nothing is ever overwritten: each layer adds its two outputs to what is there.",
             "`cumsum(dim=0)` over the layers gives all the partial sums at once; the embedding is in every one of them.",
         ),
+        learned="The difference of two neighbouring streams is what one layer wrote: streams and writes hold the same "
+        "information.",
         mistakes={
             "the embedding is missing: the stream does not start at zero": lambda embed, attn_outs, mlp_outs: (
                 attn_outs + mlp_outs
@@ -149,6 +153,15 @@ EXERCISES = [
             "this is the stream before each layer (`resid_pre`); after it was asked for": (
                 lambda embed, attn_outs, mlp_outs: embed + (attn_outs + mlp_outs).cumsum(dim=0) - attn_outs - mlp_outs
             ),
+            "this is the stream between attention and MLP (`resid_mid`): the layer's MLP is missing": (
+                lambda embed, attn_outs, mlp_outs: streams(embed, attn_outs, mlp_outs) - mlp_outs
+            ),
+            "the embedding stands in front: return the streams after each layer, one a layer": lambda embed, attn_outs, mlp_outs: (
+                torch.cat([embed[None], streams(embed, attn_outs, mlp_outs)])
+            ),
+            "the sum runs over positions: it has to run over layers, axis 0": lambda embed, attn_outs, mlp_outs: (
+                embed + (attn_outs + mlp_outs).cumsum(dim=1)
+            ),
         },
         alternatives=(streams_by_loop,),
     ),
@@ -167,6 +180,8 @@ EXERCISES = [
             "If `norm = a * f ** layer`, then `log(norm) = log(a) + layer * log(f)`: the slope of a line.",
             "Slope: `(x * y).sum() / (x * x).sum()` with `x` the layer numbers minus their mean; then take `exp`.",
         ),
+        learned="Any curve has such a factor: whether the growth is exponential is another question, and rival fits "
+        "have to be judged in one space.",
         mistakes={
             "this is the slope of the line, the logarithm of the factor: take exp": lambda norms: growth_factor(
                 norms
@@ -184,6 +199,9 @@ EXERCISES = [
             ),
             "this is the mean of the ratios; the line through the logarithms gives less weight to single jumps": (
                 lambda norms: (norms[1:] / norms[:-1]).mean()
+            ),
+            "only the first and the last norm are used, and there is one step fewer than norms: fit a line through all": (
+                lambda norms: (norms[-1] / norms[0]) ** (1 / len(norms))
             ),
         },
         alternatives=(growth_by_lstsq,),
@@ -204,6 +222,8 @@ EXERCISES = [
             "of the two by that sum.",
             "`final @ final` is the sum of `write @ final` over the writes. Divide each term by the whole.",
         ),
+        learned="This rule gives each of two writes half of what they share. Another rule would give other shares "
+        "with the same sum: shares are a convention, the sum is not.",
         mistakes={
             "these are shares of the summed norms: two writes that cancel would both get a part": lambda writes: (
                 writes.norm(dim=-1) / writes.norm(dim=-1).sum()
@@ -227,6 +247,37 @@ EXERCISES = [
             "take the sign along: a write against the final stream has a negative share": lambda writes: shares(
                 writes
             ).abs(),
+            "these are lengths over the final stream's length: they know no direction, and do not sum to one": lambda writes: (
+                writes.norm(dim=-1) / writes.sum(dim=0).norm()
+            ),
+            "compared with the last write: the final stream is the sum of all writes": lambda writes: (
+                writes @ writes[-1] / writes.sum(dim=0).pow(2).sum()
+            ),
+            "these sum to one, and stand for the last write's direction: the final stream is the sum of all writes": (
+                lambda writes: writes @ writes[-1] / (writes @ writes[-1]).sum()
+            ),
+            "own squares over the last write's: the final stream is the sum of all writes, and its square has cross terms": (
+                lambda writes: writes.pow(2).sum(dim=-1) / writes[-1].pow(2).sum()
+            ),
+            "compared with the mean of the writes: the final stream is their sum": lambda writes: (
+                shares(writes) * len(writes)
+            ),
+            "these are shares of the cosines: they forget the size of the write": lambda writes: (
+                (c := torch.cosine_similarity(writes, writes.sum(0)[None], dim=-1)) / c.sum()
+            ),
+            "a share may be negative, and these sum to one without their signs": lambda writes: (
+                shares(writes).abs() / shares(writes).abs().sum()
+            ),
+            "a share may be negative: do not cut it off at zero": lambda writes: shares(writes).clamp(min=0),
+            "a softmax makes anything sum to one: divide by the final stream's squared norm": lambda writes: (
+                writes @ writes.sum(dim=0)
+            ).softmax(dim=-1),
+            "these are split by coordinate: sum over d_model": lambda writes: (
+                writes * writes.sum(dim=0) / writes.sum(dim=0).pow(2).sum()
+            ),
+            "the dot product is squared: it is the share already, once divided": lambda writes: (
+                (writes @ writes.sum(dim=0)) ** 2 / writes.sum(dim=0).pow(2).sum()
+            ),
         },
         alternatives=(lambda writes: (writes @ writes.T).sum(dim=1) / (writes @ writes.T).sum(),),
     ),
@@ -246,6 +297,8 @@ EXERCISES = [
             "A position may read itself and what came before. Mask, softmax over the sources, then weigh each source.",
             "Row `destination` of the pattern, as a column, times `v @ W_O`; sources after `destination` weigh zero.",
         ),
+        learned="A large weight on a short `v @ W_O` brings little: look at the product before you say what a head "
+        "read.",
         mistakes={
             "the causal mask is missing: this position reads from the future": lambda scores, v, W_O, destination: (
                 scores.softmax(dim=-1)[destination][:, None] * (v @ W_O)
@@ -289,6 +342,29 @@ EXERCISES = [
             "masking after the softmax leaves weights that do not sum to one: mask before": (
                 lambda scores, v, W_O, destination: (scores.softmax(dim=-1).tril()[destination])[:, None] * (v @ W_O)
             ),
+            "the mask is the wrong way round: this position reads itself and the future": lambda scores, v, W_O, destination: (
+                scores.masked_fill(torch.ones_like(scores).tril(-1).bool(), -torch.inf).softmax(-1)[destination][
+                    :, None
+                ]
+                * (v @ W_O)
+            ),
+            "sources after the destination count too, with zeros: give back a row for every source": (
+                lambda scores, v, W_O, destination: what_was_read(scores, v, W_O, destination)[: destination + 1]
+            ),
+            "a position may read itself, and a row for every source is asked for": lambda scores, v, W_O, destination: (
+                scores[destination, :destination].softmax(-1)[:, None] * (v[:destination] @ W_O)
+            ),
+            "this is the head's output at every position: take one destination and keep its sources apart": (
+                lambda scores, v, W_O, destination: (
+                    scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(-1) @ v @ W_O
+                )
+            ),
+            "W_O is missing: the values are still the head's own, not the stream's": lambda scores, v, W_O, destination: (
+                what_was_read(scores, v, torch.eye(v.shape[1]), destination)
+            ),
+            "the scores are divided by the square root of d_head, and they were already": lambda scores, v, W_O, destination: (
+                what_was_read(scores / v.shape[1] ** 0.5, v, W_O, destination)
+            ),
         },
         alternatives=(what_was_read_masked,),
     ),
@@ -308,6 +384,8 @@ EXERCISES = [
             "With the scale held at what it was, logits are linear in the stream, so every write has its own part.",
             "The direction is `W_U[:, right] - W_U[:, wrong]`; divide the writes by `scale` and multiply.",
         ),
+        learned="Together they make what the whole stream gives at this scale. What cutting a write would do is "
+        "another question: the scale moves, and so does what later parts write.",
         mistakes={
             "the sign is turned: right minus wrong": lambda writes, scale, W_U, right, wrong: (
                 -attributions(writes, scale, W_U, right, wrong)
@@ -331,6 +409,31 @@ EXERCISES = [
                 lambda writes, scale, W_U, right, wrong: (
                     writes / writes.pow(2).mean(-1, keepdim=True).sqrt() @ (W_U[:, right] - W_U[:, wrong])
                 )
+            ),
+            "`W_U` is `[d_model, d_vocab]`: a token is a column, `W_U[:, right]`; `W_U[right]` is a row, a coordinate of the stream": (
+                lambda writes, scale, W_U, right, wrong: writes / scale @ (W_U[right] - W_U[wrong])
+            ),
+            "`W_U[right]` is a row, a coordinate of the stream: a token is a column, `W_U[:, right]` (and the wrong one is missing)": (
+                lambda writes, scale, W_U, right, wrong: writes / scale @ W_U[right]
+            ),
+            "only one of the two logits is divided by the scale": lambda writes, scale, W_U, right, wrong: (
+                writes @ W_U[:, right] / scale - writes @ W_U[:, wrong]
+            ),
+            "these are logits of all tokens: take that of `right` less that of `wrong`": lambda writes, scale, W_U, right, wrong: (
+                writes / scale @ W_U
+            ),
+            "this is a difference of probabilities, and a softmax is not linear: parts of a sum need the logits": (
+                lambda writes, scale, W_U, right, wrong: (
+                    (p := (writes / scale @ W_U).softmax(dim=-1))[:, right] - p[:, wrong]
+                )
+            ),
+            "each write is divided by its own length: all of them share the whole stream's scale": (
+                lambda writes, scale, W_U, right, wrong: (
+                    writes / writes.norm(dim=-1, keepdim=True) @ (W_U[:, right] - W_U[:, wrong])
+                )
+            ),
+            "the direction is divided by its length: logits use `W_U` as it is": lambda writes, scale, W_U, right, wrong: (
+                attributions(writes, scale, W_U, right, wrong) / (W_U[:, right] - W_U[:, wrong]).norm()
             ),
         },
         alternatives=(
@@ -356,6 +459,8 @@ EXERCISES = [
             "Only the component along `writes[source]` matters: project every later write on it and add up.",
             "`write @ w / (w @ w)` is 1 for `w` itself and negative for a write that takes some of it away; `cumsum`.",
         ),
+        learned="Only what points along a write can cancel it: whatever is added at right angles leaves this number "
+        "alone.",
         mistakes={
             "earlier writes are counted too: start at the source": lambda writes, source: (
                 writes.cumsum(dim=0) @ writes[source] / (writes[source] @ writes[source])
@@ -382,6 +487,18 @@ EXERCISES = [
                 lambda writes, source: torch.cosine_similarity(writes[source:], writes[source][None], dim=-1).cumsum(
                     dim=0
                 )
+            ),
+            "these are lengths of the later streams: take their component along the write": lambda writes, source: (
+                writes[source:].cumsum(dim=0).norm(dim=-1) / writes[source].norm()
+            ),
+            "these are cosines of the streams: a component also has a size": lambda writes, source: (
+                torch.cosine_similarity(writes[source:].cumsum(dim=0), writes[source][None], dim=-1)
+            ),
+            "the source's own component, 1, is missing: start the sum at the source": lambda writes, source: (
+                what_remains(writes, source)[1:] - 1
+            ),
+            "this is what was taken away: what remains is 1 less it": lambda writes, source: (
+                1 - what_remains(writes, source)
             ),
         },
         alternatives=(what_remains_by_stream,),

@@ -40,8 +40,10 @@ def direct_effect(stream, written, W_in):
 
 def _two_mlps(draw):
     d_source, d_model, d_destination = draw.sizes(3)
-    # One in three as wide as the stream: there a wrong order shows in the numbers, elsewhere as an error of shape.
-    d_source = d_model if draw.deal(True, False, False) else d_source
+    # In one case of three as wide as the stream, in one as wide as the other MLP: there a wrong order shows in the
+    # numbers, elsewhere as an error of shape.
+    same = draw.deal("stream", "MLP", "neither")
+    d_source = {"stream": d_model, "MLP": d_destination, "neither": d_source}[same]
     return draw.normal(d_source, d_model), draw.normal(d_model, d_destination)
 
 
@@ -105,6 +107,8 @@ EXERCISES = [
             "Row i of `W_out` and column j of `W_in` are both vectors of the stream: take their inner product.",
             "The source writes first and vectors multiply from the left: writer @ reader.",
         ),
+        learned="However many neurons there are, the rank of this matrix is at most `d_model`: all of it goes through "
+        "the stream.",
         mistakes={
             "W_in.T @ W_out composes in the wrong order: for most sizes it is an error of shape, and where the source is as "
             "wide as the stream it runs and is wrong": lambda W_out, W_in: W_in.T @ W_out,
@@ -113,6 +117,16 @@ EXERCISES = [
                 W_out.T @ W_in
             ),
             "there is no activation function between writing and reading": lambda W_out, W_in: F.gelu(W_out @ W_in),
+            "this is divided by the norms: the weights themselves are asked for": lambda W_out, W_in: (
+                W_out @ W_in / (W_out.norm() * W_in.norm())
+            ),
+            "these are cosines: the weights themselves are asked for, sizes included": lambda W_out, W_in: (
+                F.normalize(W_out, dim=1) @ F.normalize(W_in, dim=0)
+            ),
+            "the sign is lost: a negative weight is read as its opposite": lambda W_out, W_in: (W_out @ W_in).abs(),
+            "`W_in @ W_out` lets the reader write: for MLPs of one width it runs, and compares directions of the stream": (
+                lambda W_out, W_in: W_in @ W_out
+            ),
         },
         alternatives=(
             lambda W_out, W_in: torch.einsum("im,mj->ij", W_out, W_in),
@@ -134,6 +148,8 @@ EXERCISES = [
             "Source neuron i writes `activations[i] * W_out[i]` into the stream.",
             "The reader takes the inner product with `w`, after the stream was divided by `scale`.",
         ),
+        learned="A large virtual weight adds nothing where its source neuron is silent: a contribution is a weight "
+        "times an activation.",
         mistakes={
             "you applied GELU to the activations: they have been through it, and nothing is nonlinear after that but the "
             "scale": lambda activations, W_out, w, scale: F.gelu(activations) * (W_out @ w) / scale,
@@ -151,6 +167,21 @@ EXERCISES = [
             ),
             "this is the whole MLP's term: keep one number a source neuron": (
                 lambda activations, W_out, w, scale: (activations @ W_out) @ w / scale
+            ),
+            "a ReLU is one function too many: the activations have been through theirs": lambda activations, W_out, w, scale: (
+                F.relu(activations) * (W_out @ w) / scale
+            ),
+            "these are vectors of the stream: take their inner product with `w`, one number a neuron": (
+                lambda activations, W_out, w, scale: activations[:, None] * W_out / scale
+            ),
+            "not summed over d_model yet: an inner product with `w` gives one number a neuron": (
+                lambda activations, W_out, w, scale: activations[:, None] * W_out * w / scale
+            ),
+            "activations and scale are missing: these are the weights from neuron to neuron": (
+                lambda activations, W_out, w, scale: W_out @ w
+            ),
+            "divided by the root of the scale: the scale is a root already": lambda activations, W_out, w, scale: (
+                activations * (W_out @ w) / scale**0.5
             ),
         },
         alternatives=(
@@ -173,6 +204,8 @@ EXERCISES = [
             "What the neuron reads is the sum of everything written so far.",
             "The scale divides the stream; the bias is added by the reader, later.",
         ),
+        learned="Given this token's scale, nothing nonlinear stands between what was written and this number: the "
+        "ledger is exact.",
         mistakes={
             "the embedding is missing: row 0 of `written` counts as well": (
                 lambda written, w, b, scale: written[1:].sum(dim=0) @ w / scale + b
@@ -199,6 +232,19 @@ EXERCISES = [
             "this is the activation: the pre-activation comes before the activation function": (
                 lambda written, w, b, scale: F.gelu(written.sum(dim=0) @ w / scale + b)
             ),
+            "one number a component: sum them, and add the bias once": lambda written, w, b, scale: (
+                written @ w / scale + b
+            ),
+            "one number a component, and no bias: sum them and add it": lambda written, w, b, scale: (
+                written @ w / scale
+            ),
+            "the norm divides by its scale, and you multiplied": lambda written, w, b, scale: (
+                written.sum(dim=0) @ w * scale + b
+            ),
+            "this is after a ReLU: the pre-activation comes before the activation function": lambda written, w, b, scale: (
+                F.relu(written.sum(dim=0) @ w / scale + b)
+            ),
+            "scale and bias are missing": lambda written, w, b, scale: written.sum(dim=0) @ w,
         },
         alternatives=(lambda written, w, b, scale: sum(row @ w for row in written) / scale + b,),
     ),
@@ -216,6 +262,8 @@ EXERCISES = [
             "`tensor.norm()` of a matrix is its Frobenius norm.",
             "Dividing by `1 / sqrt(d_model)` is multiplying by `sqrt(d_model)`; `d_model` is `W_out.shape[1]`.",
         ),
+        learned="Directions that know nothing of each other give about 1, not 0: only what lies clearly above or "
+        "below 1 says something about the directions.",
         mistakes={
             "this is the raw norm: it cannot tell alignment from size": lambda W_out, W_in: (W_out @ W_in).norm(),
             "normalised, but not compared with chance": (
@@ -236,6 +284,18 @@ EXERCISES = [
             "this is the square: chance is 1/sqrt(d_model) for the norm, 1/d_model for its square": (
                 lambda W_out, W_in: times_chance(W_out, W_in) ** 2
             ),
+            "chance depends on the size of the stream, d_model, not on the number of destination neurons": lambda W_out, W_in: (
+                times_chance(W_out, W_in) * (W_in.shape[1] / W_in.shape[0]) ** 0.5
+            ),
+            "this is the excess over chance: a multiple is a quotient": lambda W_out, W_in: (
+                (times_chance(W_out, W_in) - 1) / W_out.shape[1] ** 0.5
+            ),
+            "those are spectral norms (largest singular value); the Frobenius norm is asked for": lambda W_out, W_in: (
+                torch.linalg.matrix_norm(W_out @ W_in, 2)
+                / (torch.linalg.matrix_norm(W_out, 2) * torch.linalg.matrix_norm(W_in, 2))
+                * W_out.shape[1] ** 0.5
+            ),
+            "not divided by the norms of the two": lambda W_out, W_in: (W_out @ W_in).norm() * W_out.shape[1] ** 0.5,
         },
         alternatives=(
             lambda W_out, W_in: (
@@ -260,6 +320,7 @@ EXERCISES = [
             "Find row and column of the largest absolute value: `divmod(z.abs().argmax().item(), z.shape[1])`.",
             "Neither red-is-positive nor row-is-source can be taken for granted: look at `colours`, `rows`, `columns`.",
         ),
+        learned="Colours and the order of the axes are conventions of a figure: labels and data say what is meant.",
         mistakes={
             "source and destination are swapped: this figure is filled at [destination, source]": (
                 lambda z, rows, columns, colours: tuple(read_off(z, rows, columns, colours)[i] for i in (1, 0, 2))
@@ -282,6 +343,16 @@ EXERCISES = [
             "this is the most positive cell: a strong negative weight is strong": (
                 lambda z, rows, columns, colours: _at(z, z.argmax(), rows, columns, colours)
             ),
+            "this is the most negative cell: the strongest one may have either sign": (
+                lambda z, rows, columns, colours: _at(z, z.argmin(), rows, columns, colours)
+            ),
+            "`divmod` by the number of columns gives row and column: `z.shape[1]`, not `z.shape[0]`": (
+                lambda z, rows, columns, colours: (
+                    columns[z.abs().argmax().item() // z.shape[0] % len(columns)],
+                    rows[z.abs().argmax().item() % z.shape[0]],
+                    colours[-1] if z.flatten()[z.abs().argmax()] > 0 else colours[0],
+                )
+            ),
         },
         alternatives=(lambda z, rows, columns, colours: _at(z, z.abs().argmax(), rows, columns, colours),),
     ),
@@ -300,6 +371,8 @@ EXERCISES = [
             "Write a small function from a stream to pre-activations and call it twice.",
             "Each position has a scale of its own: `x.pow(2).mean(dim=-1, keepdim=True).sqrt()`.",
         ),
+        learned="A removed part takes its own term away and rescales everybody else's: the ledger's term is the whole "
+        "change only where the scale stays.",
         mistakes={
             "this is the ledger's term, with the scale frozen: here the norm divides by a new one": (
                 lambda stream, written, W_in: written / stream.pow(2).mean(dim=-1, keepdim=True).sqrt() @ W_in
@@ -327,6 +400,36 @@ EXERCISES = [
                     stream / stream.pow(2).mean().sqrt() @ W_in
                     - (stream - written) / (stream - written).pow(2).mean().sqrt() @ W_in
                 )
+            ),
+            "the root is missing: the norm divides by the root of the mean square": lambda stream, written, W_in: (
+                stream / stream.pow(2).mean(dim=-1, keepdim=True) @ W_in
+                - (stream - written) / (stream - written).pow(2).mean(dim=-1, keepdim=True) @ W_in
+            ),
+            "this is LayerNorm, which takes off the mean: an RMSNorm does not": lambda stream, written, W_in: (
+                (
+                    F.layer_norm(stream, W_in.shape[:1], eps=0.0)
+                    - F.layer_norm(stream - written, W_in.shape[:1], eps=0.0)
+                )
+                @ W_in
+            ),
+            "a standard deviation takes off the mean, and torch's divides by n - 1: an RMSNorm does neither": (
+                lambda stream, written, W_in: (
+                    stream / stream.std(dim=-1, keepdim=True) @ W_in
+                    - (stream - written) / (stream - written).std(dim=-1, keepdim=True) @ W_in
+                )
+            ),
+            "this is the ledger's term at the new scale: what stays in the stream is divided by another scale too": (
+                lambda stream, written, W_in: (
+                    written / (stream - written).pow(2).mean(dim=-1, keepdim=True).sqrt() @ W_in
+                )
+            ),
+            "these are activations: the change of the pre-activations is asked for": lambda stream, written, W_in: (
+                F.gelu(F.rms_norm(stream, W_in.shape[:1], eps=0.0) @ W_in)
+                - F.gelu(F.rms_norm(stream - written, W_in.shape[:1], eps=0.0) @ W_in)
+            ),
+            "the mean runs over positions: each position has a scale of its own, over d_model": lambda stream, written, W_in: (
+                stream / stream.pow(2).mean(dim=0).sqrt() @ W_in
+                - (stream - written) / (stream - written).pow(2).mean(dim=0).sqrt() @ W_in
             ),
         },
         alternatives=(

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 import rsutils
 from rsutils import catalogue
@@ -33,9 +34,9 @@ def with_result(change, answer):
 def test_right_answers_pass_whatever_was_drawn(exercise):
     for seed in range(12):
         for answer in (exercise.solution, *exercise.alternatives):
-            assert checks.verdict(exercise, answer, seed) == (True, "correct."), seed
+            assert checks.verdict(exercise, answer, seed) == (True, f"correct. {exercise.learned}"), seed
     if not exercise.is_function:
-        assert checks.verdict(exercise, exercise.solution()) == (True, "correct.")
+        assert checks.verdict(exercise, exercise.solution())[0] is True
 
 
 @each_function
@@ -51,11 +52,11 @@ def test_right_answers_pass_whatever_was_drawn(exercise):
     ids=["float64", "array", "reversed array", "lists", "list of tensors with gradients"],
 )
 def test_right_answers_pass_in_any_form(exercise, change):
-    assert checks.verdict(exercise, with_result(change, exercise.solution)) == (True, "correct.")
+    assert checks.verdict(exercise, with_result(change, exercise.solution))[0] is True
 
 
 def test_two_values_pass_as_an_array():
-    assert checks.verdict(catalogue.find("04.3"), lambda d: np.array([d, d - 1.0]) ** -0.5) == (True, "correct.")
+    assert checks.verdict(catalogue.find("04.3"), lambda d: np.array([d, d - 1.0]) ** -0.5)[0] is True
 
 
 @each
@@ -185,15 +186,45 @@ def test_an_error_shows_the_line_of_the_learners_code():
     right, message = checks.verdict(catalogue.find("02.5"), attributions)
     line = inspect.getsourcelines(attributions)[1] + 1
     assert right is False
-    assert message.startswith(f"your function raised IndexError in line {line} (`direction = W_U[right + 100]`): index")
+    assert message.startswith(
+        f"your function raised IndexError in line {line} of test_exercises.py (`direction = W_U[right + 100]`): index"
+    )
     assert "(called with writes [" in message
+
+
+def test_an_error_shows_cell_and_line_even_of_a_helper_in_another_cell(monkeypatch):
+    shell = InteractiveShell()
+    monkeypatch.setattr(checks, "get_ipython", lambda: shell)
+    shell.run_cell("def column(W_U, token):\n    return W_U[token + 100]", store_history=True)
+    shell.run_cell("def answer(writes, scale, W_U, right, wrong):\n    return column(W_U, right)", store_history=True)
+    right, message = checks.verdict(catalogue.find("02.5"), shell.user_ns["answer"])
+    assert right is False
+    assert "raised IndexError in line 2 of cell [1] (`return W_U[token + 100]`): index" in message
+
+
+WAYS = {
+    "the sign is turned": torch.neg,
+    "signs are lost": torch.abs,
+    "these are the squares of what was asked for": torch.square,
+    "these are the logarithms of what was asked for": torch.log,
+    "these are 1 over what was asked for": torch.reciprocal,
+    "these are the roots of what was asked for": torch.sqrt,
+}
+
+
+@pytest.mark.parametrize("said, way", WAYS.items())
+def test_the_right_numbers_changed_in_a_familiar_way_are_recognised(said, way):
+    numbers = torch.tensor([[2.0, 3.0], [5.0, 7.0]])
+    expected = torch.tensor([[-2.0, 3.0], [5.0, 7.0]]) if way is torch.abs else numbers
+    assert checks.difference(way(expected), expected, 1e-4).endswith(f"; {said}")
+    assert ";" not in checks.difference(way(expected) + 1, expected, 1e-4)
 
 
 @pytest.mark.parametrize(
     "id, answer, said",
     [
         ("00.1", lambda n: torch.ones(n, dtype=torch.bool), "mask [query, key]: expected shape ["),
-        ("00.2", lambda q, k: q * torch.nan @ k.T, "pattern [query, key]: the shape is right, and it holds nan"),
+        ("00.2", lambda q, k: (q @ k.T).log(), "pattern [query, key]: the shape is right, and it holds nan"),
         ("00.3", lambda p, x, W_V, W_O: (p @ x @ W_V @ W_O,), "a tuple of 1 (a comma at the end of the line makes"),
         ("00.5", {"W_E": "writes"}, "missing: 'W_O', 'W_Q', 'W_U', 'W_in', 'W_out'"),
         ("00.5", ["writes"], "expected a dictionary with the keys"),
@@ -235,12 +266,14 @@ def test_nonsense_gets_a_sentence_and_not_an_error(exercise):
 def test_statement_has_two_hints_and_the_solution(exercise, capsys):
     assert len(exercise.hints) == 2
     assert 1 <= exercise.stars <= 3
+    assert exercise.learned.endswith(".")
     shown = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalogue, "display", shown.append)
         rsutils.exercise(exercise.id)
     text = "".join(part.data for part in shown)
     assert text.count("<details>") == 3
+    assert exercise.learned not in text, "what solving tells is told when it is solved"
     assert f"Exercise {exercise.id}" in text
     assert f"```python\ndef {exercise.solution.__name__}(" in text
 
