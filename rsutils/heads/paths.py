@@ -65,14 +65,16 @@ def split_preference(model: TransformerBridge, ids: Int[Tensor, "batch pos"], la
     divide_by_writer_norms(model, cache)
     attn, group = model.blocks[layer].attn, kv_heads(model.blocks[layer].attn)[head]
     turns = torch.stack([rotation(model, position, layer) for position in range(ids.shape[1])])
+    growth = turns[0].diagonal()
     names, written = _writes_before(model, cache, layer)
     read = written / cache[f"blocks.{layer}.ln1.hook_scale"]
     sides = []
-    for W, b, own in ((attn.W_Q, attn.b_Q, head), (attn.W_K, attn.b_K, group)):
+    # What queries and keys grow by when they turn is in the matrices of both: the keys' go without.
+    for W, b, own, turn in ((attn.W_Q, attn.b_Q, head, turns), (attn.W_K, attn.b_K, group, turns / growth)):
         side = read @ W[own]
         if b is not None:
             side[-1] += b[own]
-        sides.append(torch.einsum("sbpd,pde->sbpe", side, turns))
+        sides.append(torch.einsum("sbpd,pde->sbpe", side, turn))
     second = slice((ids.shape[1] + 1) // 2, None)
     weights = _hit_less_others(ids.shape[1])
     preferred = torch.einsum("qk,sbkd->sbqd", weights, sides[1])
