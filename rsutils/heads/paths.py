@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import Module
 from transformer_lens import ActivationCache
 from transformer_lens.model_bridge import TransformerBridge
 
 from rsutils.errors import CourseError
-from rsutils.heads.attention import attend, head_scores, patterns
+from rsutils.heads.attention import attend, head_scores
 from rsutils.heads.scores import rotation
 from rsutils.models import check_index, divide_by_writer_norms, kv_heads, shown
 
@@ -63,14 +65,16 @@ def split_preference(model: TransformerBridge, ids: Int[Tensor, "batch pos"], la
     divide_by_writer_norms(model, cache)
     attn, group = model.blocks[layer].attn, kv_heads(model.blocks[layer].attn)[head]
     turns = torch.stack([rotation(model, position, layer) for position in range(ids.shape[1])])
+    growth = turns[0].diagonal()
     names, written = _writes_before(model, cache, layer)
     read = written / cache[f"blocks.{layer}.ln1.hook_scale"]
     sides = []
-    for W, b, own in ((attn.W_Q, attn.b_Q, head), (attn.W_K, attn.b_K, group)):
+    # What queries and keys grow by when they turn is in the matrices of both: the keys' go without.
+    for W, b, own, turn in ((attn.W_Q, attn.b_Q, head, turns), (attn.W_K, attn.b_K, group, turns / growth)):
         side = read @ W[own]
         if b is not None:
             side[-1] += b[own]
-        sides.append(torch.einsum("sbpd,pde->sbpe", side, turns))
+        sides.append(torch.einsum("sbpd,pde->sbpe", side, turn))
     second = slice((ids.shape[1] + 1) // 2, None)
     weights = _hit_less_others(ids.shape[1])
     preferred = torch.einsum("qk,sbkd->sbqd", weights, sides[1])
@@ -103,8 +107,8 @@ def cut_each_path(model: TransformerBridge, ids: Int[Tensor, "batch pos"], mode:
 
     That input reads the stream with the source's output replaced by its mean over batch and positions, normed anew.
     Every other input, and all that lies between the two heads, stays as it was: what is cut is the direct path (Wang
-    et al. 2022, "Interpretability in the Wild", section 3.1, on path patching). One forward pass a source cuts all of
-    its paths, as each attention layer is made to write what it wrote before.
+    et al. 2022, "Interpretability in the Wild", section 3.1, on path patching). So no more of the model has to run
+    anew than the attention of each later layer, on what it was given.
 
     Raises:
         CourseError: the rows are not those of ``repeated_tokens``, or the mode is neither ``"Q"`` nor ``"K"``.
@@ -113,28 +117,51 @@ def cut_each_path(model: TransformerBridge, ids: Int[Tensor, "batch pos"], mode:
         raise CourseError(f"expected a mode among Q, K, got {shown(mode)}: values do not move attention")
     n_layers, n_heads = model.cfg.n_layers, model.cfg.n_heads
     before, _ = attend(model, ids)
-    needed = ("hook_resid_pre", "attn.hook_z", "hook_attn_out", "hook_scale")
-    _, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith(needed))
-    divide_by_writer_norms(model, cache)
+    induction = head_scores(before)["induction"]
+    attentions, cache = _run_to_repeat(model, ids)
     second = slice((ids.shape[1] + 1) // 2, None)
     found = Cut(*(torch.full((n_layers * n_heads,) * 2, torch.nan) for _ in range(2)))
-    for source in range((n_layers - 1) * n_heads):
-        layer, head = divmod(source, n_heads)
-        z = cache["z", layer][:, :, head]
-        told = (z - z.mean(dim=(0, 1))) @ model.blocks[layer].attn.W_O[head]
-        hooks = []
-        for later in range(layer + 1, n_layers):
-            unaware = model.blocks[later].ln1(cache["resid_pre", later] - told)
-            hooks.append((f"blocks.{later}.attn.{mode.lower()}.hook_in", _always(unaware)))
-            hooks.append((f"blocks.{later}.hook_attn_out", _always(cache["attn_out", later])))
-        with model.hooks(fwd_hooks=hooks):
-            after = patterns(model, ids)
-        distance = (after - before)[..., second, :].abs().sum(-1).mean(dim=(1, 3)) / 2
-        drop = head_scores(before)["induction"] - head_scores(after)["induction"]
-        columns = slice((layer + 1) * n_heads, None)
-        found.pattern[source, columns] = distance.flatten()[columns]
-        found.induction[source, columns] = drop.flatten()[columns]
+    unaware: list[Tensor] = []
+    after: list[Tensor] = []
+    hooks = []
+    for layer in range(1, n_layers):
+        hooks.append((f"blocks.{layer}.attn.{mode.lower()}.hook_in", lambda _, hook: unaware.pop()))
+        hooks.append((f"blocks.{layer}.attn.hook_pattern", lambda pattern, hook: after.append(pattern)))
+    with model.hooks(fwd_hooks=hooks):
+        for source in range((n_layers - 1) * n_heads):
+            layer, head = divmod(source, n_heads)
+            z = cache["z", layer][:, :, head]
+            told = (z - z.mean(dim=(0, 1))) @ model.blocks[layer].attn.W_O[head]
+            after.clear()
+            for later in range(layer + 1, n_layers):
+                unaware.append(model.blocks[later].ln1(cache["resid_pre", later] - told))
+                attentions[later]()
+            pattern, columns = torch.stack(after), slice((layer + 1) * n_heads, None)
+            distance = (pattern - before[layer + 1 :])[..., second, :].abs().sum(-1).mean(dim=(1, 3)) / 2
+            found.pattern[source, columns] = distance.flatten()
+            found.induction[source, columns] = (induction[layer + 1 :] - head_scores(pattern)["induction"]).flatten()
     return found
+
+
+def _run_to_repeat(
+    model: TransformerBridge, ids: Int[Tensor, "batch pos"]
+) -> tuple[list[Callable[[], object]], ActivationCache]:
+    """What runs each layer's attention once more as it ran on these rows, and what its heads and readers were given."""
+    attentions: list[Callable[[], object]] = []
+
+    def remember(attn: Module, args: tuple, kwargs: dict) -> None:
+        attentions.append(partial(attn, *args, **kwargs))
+
+    needed = ("hook_resid_pre", "attn.hook_z", "hook_scale")
+    handles = [block.attn.register_forward_pre_hook(remember, with_kwargs=True) for block in model.blocks]
+    try:
+        # A cache of keys and values would grow with every repetition.
+        _, cache = model.run_with_cache(ids, names_filter=lambda name: name.endswith(needed), use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    divide_by_writer_norms(model, cache)
+    return attentions, cache
 
 
 def _writes_before(
@@ -161,7 +188,3 @@ def _hit_less_others(n_pos: int) -> Float[Tensor, "query key"]:
     query, key = torch.arange(length + 1, n_pos)[:, None], torch.arange(n_pos)
     hit = key == query - length + 1
     return hit.float() - (~hit & (key <= query)).float() / query
-
-
-def _always(value: Tensor) -> Callable[..., Tensor]:
-    return lambda _, hook: value

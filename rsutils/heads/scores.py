@@ -112,7 +112,8 @@ def circuits(model: TransformerBridge, offset: int | None = 0) -> Circuits:
 def rotation(model: TransformerBridge, offset: int, layer: int = 0) -> Float[Tensor, "d_head d_head"]:
     """What stands between W_Q and W_K.T for a key ``offset`` tokens behind its query; identity without RoPE.
 
-    Few models turn each layer in its own way: there ``layer`` matters.
+    Few models turn each layer in its own way: there ``layer`` matters. Where positions are scaled so that queries and
+    keys grow by a factor (Peng et al. 2024, "YaRN", section 3.4), its square is part of what stands between them.
 
     Raises:
         CourseError: the offset is negative or beyond the model's context.
@@ -128,8 +129,9 @@ def rotation(model: TransformerBridge, offset: int, layer: int = 0) -> Float[Ten
         return torch.block_diag(*pairs, torch.eye(len(eye) - 2 * len(pairs)))
     rotary_emb = model.rotary_emb.original_component
     kind = [attn.layer_type] if hasattr(rotary_emb, "layer_types") else []
-    cos, sin = rotary_emb(eye[None], torch.tensor([[offset]]), *kind)
-    return rotate_halves(eye, cos[0], sin[0])
+    cos, sin = rotary_emb(eye[None], torch.tensor([[offset, 0]]), *kind)
+    # The query turns, the key does not: what grows there grows by the cosine of no angle.
+    return rotate_halves(eye, cos[0, :1] * cos[0, 1:], sin[0, :1] * cos[0, 1:])
 
 
 def composition(c: Circuits, acausal: bool = False) -> dict[str, PairScores]:

@@ -108,6 +108,14 @@ def in_the_way(config: transformers.PretrainedConfig) -> str:
     return ""
 
 
+def context(config: transformers.PretrainedConfig, n_ctx: int) -> int:
+    """How many tokens of ``n_ctx`` turn by one set of frequencies: LongRoPE has another for longer texts."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(kind for kind in rope.values() if isinstance(kind, dict))]
+    longest = [kind["original_max_position_embeddings"] for kind in kinds if kind.get("rope_type") == "longrope"]
+    return min([n_ctx, *longest])
+
+
 def make_plain(hf_model: transformers.PreTrainedModel) -> None:
     """Bring a Hugging Face model into the form that ``Family`` describes, in place; it computes the same function."""
     family = FAMILIES[hf_model.config.model_type]

@@ -218,6 +218,7 @@ def _read_model(
                 str(place.directory), hf_model=hf_model, tokenizer=tokenizer, device="cpu"
             )
             families.complete_blocks(model, families.FAMILIES[config.model_type])
+            model.cfg.n_ctx = families.context(config, model.cfg.n_ctx)
             model.enable_compatibility_mode(disable_warnings=True, no_processing=True)
     except Exception as error:  # on damaged files transformers, tokenizers and TransformerLens raise all kinds
         problem = (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,5 +1,6 @@
 """Composition scores are those of the dense circuits on every shape, beat a stated null, and find planted edges."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -125,9 +126,13 @@ def test_rotation_gives_the_models_attention_scores(model, offset):
 @shapes.every_family
 def test_rotations_give_the_models_patterns(model):
     """All distances at once, within the layer's window, where no norm comes between."""
+    if any(map(models.head_norms, model.blocks)):
+        pytest.skip("scores are divided by numbers of each token here: see the test before")
+    assert_rotations_give_patterns(model)
+
+
+def assert_rotations_give_patterns(model):
     for layer, block in enumerate(model.blocks):
-        if models.head_norms(block):
-            pytest.skip("scores are divided by numbers of each token here: see the test before")
         names = [f"blocks.{layer}.{name}" for name in ("ln1.hook_normalized", "attn.hook_pattern")]
         _, cache = model.run_with_cache(TOKENS, names_filter=names)
         x, n = cache[names[0]][0], TOKENS.shape[1]
@@ -149,6 +154,54 @@ def test_rotations_give_the_models_patterns(model):
         cap = getattr(model.cfg, "attn_scores_soft_cap", None) or 0
         scores = cap * (scores / cap).tanh().where(scores.isfinite(), -torch.inf) if cap > 0 else scores
         torch.testing.assert_close(scores.softmax(-1), cache[names[1]][0], atol=2e-5, rtol=0)
+
+
+SCALED = {
+    "linear": {"factor": 3.0},
+    "dynamic": {"factor": 3.0},
+    "llama3": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0},
+    "yarn": {"factor": 8.0},
+    "longrope": {"factor": 8.0, "short_factor": [1.0, 1.1, 1.3, 1.7], "long_factor": [9.0] * 4},
+}
+WHOLE, HALF = {"hidden_size": 66, "head_dim": 8}, {"hidden_size": 96}
+KINDS = [("llama", kind, WHOLE) for kind in SCALED] + [("phi3", "longrope", HALF), ("stablelm", "yarn", HALF)]
+
+
+@pytest.fixture
+def scaled(request, tmp_path):
+    """A model whose positions are scaled, with heads that turn as a whole or in half, and Hugging Face's own."""
+    family, kind, shape = request.param
+    config = copy.deepcopy(shapes.CONFIGS[family])
+    config.update(shape)
+    turning = {"partial_rotary_factor": 0.5} if shape is HALF else {}
+    config.rope_parameters = {"rope_type": kind, "rope_theta": 100.0, "original_max_position_embeddings": 37}
+    config.rope_parameters |= turning | SCALED[kind]
+    config.original_max_position_embeddings = 37  # where Phi-3 looks
+    reference = shapes.random_model(config)
+    reference.save_pretrained(tmp_path)
+    shapes.byte_tokenizer().save_pretrained(tmp_path)
+    return reference, rsutils.load_model(tmp_path)
+
+
+@pytest.mark.parametrize("scaled", KINDS, indirect=True, ids=lambda case: " ".join(case[:2]))
+def test_rotations_hold_what_scales_positions(scaled):
+    """Frequencies are divided, and in YaRN and LongRoPE queries and keys grow by a factor each."""
+    reference, model = scaled
+    with torch.no_grad():
+        torch.testing.assert_close(model(TOKENS), reference(TOKENS).logits, atol=2e-5, rtol=0)
+    assert_rotations_give_patterns(model)
+    ids = heads.repeated_tokens(model, length=11, batch=3)
+    split = heads.split_preference(model, ids, 2, 1)
+    assert split.terms.sum().item() == pytest.approx(split.measured, abs=1e-4)
+
+
+@pytest.mark.parametrize("scaled", [KINDS[4], KINDS[5]], indirect=True, ids=lambda case: case[0])
+def test_a_text_that_longrope_turns_otherwise_is_beyond_the_context(scaled):
+    _, model = scaled
+    assert model.cfg.n_ctx == 37
+    heads.patterns(model, TOKENS[:, [0] * 37])
+    with pytest.raises(rsutils.CourseError, match="at most 37 tokens"):
+        heads.patterns(model, TOKENS[:, [0] * 38])
 
 
 # The null.
