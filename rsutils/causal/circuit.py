@@ -1,7 +1,7 @@
 """Chapter 06: a circuit, found on some prompts and judged on others, beside random ones of its size."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ class Circuit:
     """
 
     kind: str
-    members: tuple[str, ...] | tuple[tuple[str, str], ...]
+    members: tuple[Any, ...]
 
     def __len__(self) -> int:
         return len(self.members)

@@ -218,15 +218,15 @@ def circuit(found: Circuit) -> Figure:
     )
     fig.update_xaxes(range=[-0.1, 1.3], showticklabels=False, showgrid=False, zeroline=False)
     heights = sorted({y for _, y in places.values()})
-    words = ["in" if y < 0 else f"{y:g}" if y == int(y) else "" for y in heights]
+    ticks = ["in" if y < 0 else f"{y:g}" if y == int(y) else "" for y in heights]
     if "unembed" in places:
-        words[-1] = "out"
-    return fig.update_yaxes(tickvals=heights, ticktext=words, showgrid=False, zeroline=False)
+        ticks[-1] = "out"
+    return fig.update_yaxes(tickvals=heights, ticktext=ticks, showgrid=False, zeroline=False)
 
 
 def _places(names: list[str]) -> dict[str, tuple[float, float]]:
     """Where parts stand, from below: heads of one number in a column that leans, the MLP half a layer above them."""
-    layers = [int(re.search(r"\d+", name)[0]) for name in names if name[-1].isdigit()]
+    layers = [int(number) for name in names for number in re.findall(r"\d+", name)[:1]]
     heads = sorted({int(name.split("H")[1]) for name in names if name.startswith("L")})
     found = {"embed": (0.4, -1.0), "pos_embed": (0.8, -1.0), "unembed": (0.5, 1.0 + max(layers, default=0))}
     for name in names:

@@ -190,8 +190,8 @@ def pronouns(model: TransformerBridge, n: int = 200, seed: int = 0) -> Prompts:
         other = rng.choice(girls if i % 2 else boys)
         texts = [_encode(model, f"{who} was {mood} because") for who in (name, other)]
         rows.append((*texts, answers[i % 2], answers[1 - i % 2]))
-    texts, others, right, wrong = (torch.tensor(part) for part in zip(*rows, strict=True))
-    tokens, swapped = (_with_bos(model, text) for text in (texts, others))
+    clean, corrupt, right, wrong = (torch.tensor(part) for part in zip(*rows, strict=True))
+    tokens, swapped = (_with_bos(model, text) for text in (clean, corrupt))
     return Prompts("pronouns", tokens, swapped, swapped, right, wrong)
 
 

@@ -44,8 +44,8 @@ class Wiring:
     def reversed(self) -> "Wiring":
         """The same with the two runs in each other's place."""
         prompts, corruption = self.runs.prompts, self.runs.corruption
-        swapped = replace(prompts, tokens=prompts.corrupt(corruption), **{corruption: prompts.tokens})
-        return Wiring(self.runs.model, swapped, corruption)
+        corrupt = replace(prompts, tokens=prompts.corrupt(corruption), fresh=prompts.tokens)
+        return Wiring(self.runs.model, corrupt)
 
     def restored(self, whole: Bool[Tensor, "writer reader"]) -> float:
         """The share of what corruption takes that comes back when the edges of ``whole`` alone are whole."""

@@ -123,7 +123,7 @@ def cut_each_path(model: TransformerBridge, ids: Int[Tensor, "batch pos"], mode:
     found = Cut(*(torch.full((n_layers * n_heads,) * 2, torch.nan) for _ in range(2)))
     unaware: list[Tensor] = []
     after: list[Tensor] = []
-    hooks = []
+    hooks: list[tuple[str, Callable]] = []
     for layer in range(1, n_layers):
         hooks.append((f"blocks.{layer}.attn.{mode.lower()}.hook_in", lambda _, hook: unaware.pop()))
         hooks.append((f"blocks.{layer}.attn.hook_pattern", lambda pattern, hook: after.append(pattern)))
