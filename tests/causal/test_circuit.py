@@ -159,9 +159,8 @@ def test_a_pipeline_that_is_one_is_called_so(embedded, pronouns, monkeypatch):
 
 def test_pronouns_are_balanced_and_corrupted_by_a_name_of_the_other_kind(embedded, pronouns):
     texts = [embedded.tokenizer.decode(row) for row in pronouns.tokens]
-    she = embedded.tokenizer.encode(" she")[0]
     girls = [any(f">{name} was" in text for name in causal.prompts.GIRLS) for text in texts]
-    assert sum(girls) == 23 and girls == (pronouns.right == she).tolist()
+    assert sum(girls) == 23 and girls == [embedded.tokenizer.decode(answer) == " she" for answer in pronouns.right]
     assert len(set(texts)) == 46
     changed = pronouns.tokens != pronouns.swapped
     assert (changed.sum(1) == 1).all() and changed[:, 1].all()
