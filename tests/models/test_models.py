@@ -18,6 +18,7 @@ from transformer_lens.model_bridge import TransformerBridge
 import rsutils
 from rsutils import models
 from rsutils.models import files
+from rsutils.models.families import FAMILIES
 
 KINDS = list(shapes.CONFIGS)
 TOKENS = torch.randint(0, 257, (2, 17), generator=torch.Generator().manual_seed(3))
@@ -32,20 +33,72 @@ def test_logits_are_those_of_hugging_face(kind, directories, small_models):
     torch.testing.assert_close(small_models[kind](TOKENS), expected, atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "llama", "mistral", "opt", "phi", "phi3", "qwen2", "smollm3"])
-def test_weights_are_those_of_compatibility_mode(kind, directories, small_models):
-    """TransformerLens folds the same weights by another route (its copies of the model, ours in place).
+# What TransformerLens leaves where it is: constants, gains of norms after writers and inside heads, the mean row that a
+# LayerNorm never shows to a gate, and gains of one that are no parameters.
+NOT_THEIRS = {
+    "gemma": {"W_E"},
+    "gemma2": {"W_E", "W_Q", "W_O", "W_out"},
+    "gemma3_text": {"W_E", "W_Q", "W_K", "W_O", "W_out"},
+    "gpt_neo": {"W_Q", "b_Q"},
+    "granite": {"W_E", "W_U", "W_Q", "W_O", "W_out"},
+    "olmo": {"W_U", "W_gate"},
+    "olmo2": {"W_U", "W_Q", "W_K", "W_O", "W_out"},
+    "qwen3": {"W_Q", "W_K"},
+    "stablelm": {"W_gate"},
+}
 
-    In the other families it leaves constants, norms after writers or some biases where they are.
-    """
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_those_of_compatibility_mode(kind, directories, small_models):
+    """TransformerLens folds the same weights by another route (its copies of the model, ours in place)."""
     theirs = TransformerBridge.boot_transformers(str(directories[kind]), device="cpu")
     theirs.enable_compatibility_mode(disable_warnings=True, center_unembed=False)
     ours = small_models[kind]
     names = ["W_E", "W_U", "b_U", "W_in", "W_out", "W_Q", "W_K", "W_V", "W_O"]
-    names += [] if ours.W_gate is None else ["W_gate"]
-    names += [] if ours.blocks[0].mlp.b_in is None else ["b_in", "b_out", "b_O"]
+    for part, more in (("mlp", ("W_gate", "b_in", "b_out")), ("attn", ("b_O", "b_Q", "b_K"))):
+        # Some biases are in one of the two alone: zeros to fold into.
+        both = [getattr(model.blocks[0], part) for model in (ours, theirs)]
+        names += [name for name in more if all(getattr(each, name) is not None for each in both)]
     for name in names:
-        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), atol=1e-6, rtol=0, msg=name)
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        if name in NOT_THEIRS.get(kind, ()):
+            assert (mine - other).abs().max() > 1e-2, f"{name} is theirs too"
+        else:
+            torch.testing.assert_close(mine, other, atol=1e-6, rtol=0, msg=name)
+    torch.testing.assert_close(ours(TOKENS).log_softmax(-1), theirs(TOKENS).log_softmax(-1), atol=2e-5, rtol=0)
+
+
+WRITERS, HEADS, NEAR = "writers are normalised", "queries and keys are normalised", "some layers attend to near tokens"
+SPECIAL = {
+    "gemma2": [WRITERS, "scores of attention are capped at 5", "logits are capped at 3", NEAR],
+    "gemma3_text": [WRITERS, HEADS, NEAR],
+    "gpt_neo": [NEAR],
+    "olmo2": [WRITERS, HEADS],
+    "qwen3": [HEADS],
+    "smollm3": ["some layers know no positions"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_model_has_beyond_the_formulas_is_said_and_nothing_else(kind, small_models):
+    said, expected = models.special(small_models[kind]), SPECIAL.get(kind, [])
+    assert [sentence[: len(start)] for sentence, start in zip(said, expected, strict=True)] == expected
+    assert repr(small_models[kind].info).splitlines()[3:] == said
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2", "olmo2", "qwen3"])
+def test_gains_of_zero_are_folded_too(kind, directories, tmp_path):
+    """In norms before readers, after writers and inside heads: what they shut off stays shut off."""
+    directory = copy_of(directories[kind], tmp_path)
+    file = directory / "model.safetensors"
+    weights = load_file(file)
+    gains = [key for key, value in weights.items() if value.ndim == 1 and key.endswith("weight")]
+    for key in gains:
+        weights[key][2:7] = -1 if FAMILIES[kind].gain == "less one" else 0
+    save_file(weights, file, {"format": "pt"})
+    with torch.no_grad():
+        expected = transformers.AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager")(TOKENS)
+    torch.testing.assert_close(rsutils.load_model(directory)(TOKENS), expected.logits, atol=2e-5, rtol=0)
 
 
 @shapes.every_family
