@@ -82,7 +82,8 @@ def untrained(model: TransformerBridge, seed: int = 0) -> AbstractContextManager
         CourseError: the model is rotated or untrained already.
     """
     hf_model: Any = model.original_model
-    width = hf_model.config.initializer_range
+    config = hf_model.config
+    width = config.init_std if hasattr(config, "init_std") else config.initializer_range  # OPT has its own word
     generator = torch.Generator()
     seeds = {part: seed + 1000 * i for i, part in enumerate(parts(model))}
 

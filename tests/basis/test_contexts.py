@@ -6,6 +6,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+import shapes
 import torch
 import transformer_lens
 import transformers
@@ -114,6 +115,15 @@ def test_what_is_untrained_is_random_small_alike_in_every_pass_and_gone_afterwar
     assert 0.8 * width < embed.std() < 1.2 * width
     assert not torch.allclose(first, second)
     assert_as_before(own, before, logits)
+
+
+@shapes.every_family
+def test_every_family_says_how_wide_it_starts(model):
+    before = model(TOKENS)
+    with basis.untrained(model):
+        there = model(TOKENS)
+    assert there.isfinite().all() and not torch.allclose(there, before)
+    assert torch.equal(model(TOKENS), before)
 
 
 def test_untrained_is_where_training_started():
